@@ -1,0 +1,127 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// A Conn is a connection to the broker that comes back by itself.
+type Conn struct {
+	*nats.Conn
+	denied atomic.Pointer[error] // the last permission that the server refused; it only says so asynchronously
+}
+
+// Server says how to reach an external NATS.
+type Server struct {
+	URL           string // one or several, comma-separated
+	Creds         string // a credentials file; empty: none
+	CA, Cert, Key string // PEM files for TLS; empty: the system's roots, no client certificate
+}
+
+// Dial connects to an external NATS. A server that cannot be reached is waited for until ctx ends; one that
+// refuses the credentials is an error.
+func Dial(ctx context.Context, s Server, log *slog.Logger) (*Conn, error) {
+	opts := []nats.Option{nats.RetryOnFailedConnect(true)}
+	if s.Creds != "" {
+		opts = append(opts, nats.UserCredentials(s.Creds))
+	}
+	if s.CA != "" {
+		opts = append(opts, nats.RootCAs(s.CA))
+	}
+	if s.Cert != "" || s.Key != "" {
+		opts = append(opts, nats.ClientCert(s.Cert, s.Key))
+	}
+	c, err := Connect(s.URL, log, opts...)
+	if err != nil {
+		return nil, fmt.Errorf("connect to NATS at NATS_URL: %w", err)
+	}
+	if err := c.awaitConnected(ctx, log); err != nil {
+		c.Close()
+		return nil, fmt.Errorf("connect to NATS at NATS_URL: %w", err)
+	}
+	return c, nil
+}
+
+// Connect connects with the options that this package relies on: it reconnects for ever, with jitter, and a
+// publish during an outage fails at once instead of being buffered.
+func Connect(url string, log *slog.Logger, opts ...nats.Option) (*Conn, error) {
+	c := &Conn{}
+	opts = append([]nats.Option{
+		nats.Name("authenta-ingest"),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(250 * time.Millisecond),
+		nats.ReconnectJitter(250*time.Millisecond, time.Second),
+		nats.ReconnectBufSize(-1),
+		nats.PingInterval(20 * time.Second),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			if errors.Is(err, nats.ErrPermissionViolation) {
+				c.denied.Store(&err)
+				log.Error("NATS refused a permission", "error", err)
+				return
+			}
+			log.Debug("NATS", "error", err)
+		}),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil {
+				log.Warn("lost the connection to NATS; going on when it is back", "error", err)
+			}
+		}),
+		nats.ReconnectHandler(func(nc *nats.Conn) {
+			log.Info("connected to NATS again", "server", nc.ConnectedUrlRedacted())
+		}),
+	}, opts...)
+	nc, err := nats.Connect(url, opts...)
+	if err != nil {
+		return nil, err
+	}
+	c.Conn = nc
+	return c, nil
+}
+
+// awaitConnected waits for the first connection.
+func (c *Conn) awaitConnected(ctx context.Context, log *slog.Logger) error {
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	told := false
+	for {
+		switch {
+		case c.IsConnected():
+			return nil
+		case c.IsClosed():
+			return c.lastError()
+		case errors.Is(c.LastError(), nats.ErrAuthorization), errors.Is(c.LastError(), nats.ErrAuthExpired):
+			return c.LastError()
+		}
+		if !told && c.LastError() != nil {
+			told = true
+			log.Warn("NATS cannot be reached; waiting for it", "error", c.LastError())
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w (%w)", context.Cause(ctx), c.lastError())
+		case <-tick.C:
+		}
+	}
+}
+
+func (c *Conn) lastError() error {
+	if err := c.LastError(); err != nil {
+		return err
+	}
+	return errors.New("no connection")
+}
+
+// explain adds to a request's error the permission that the server refused meanwhile: to the requester it
+// looks like a time-out.
+func (c *Conn) explain(err error) error {
+	if denied := c.denied.Load(); err != nil && denied != nil {
+		return fmt.Errorf("%w: the NATS user lacks a permission: %w", err, *denied)
+	}
+	return err
+}

@@ -1,0 +1,72 @@
+package queue
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
+)
+
+// A Position is a place in the streams of terminal messages.
+type Position struct{ Verdicts, Failures uint64 }
+
+// End returns the position behind the last terminal message.
+func (q *Queue) End(ctx context.Context) (Position, error) {
+	var last [2]uint64
+	for i, name := range []string{"verdicts", "failures"} {
+		s, err := q.js.Stream(ctx, q.ns.name(name))
+		if err != nil {
+			return Position{}, fmt.Errorf("find the end of stream %s: %w", q.ns.name(name), err)
+		}
+		last[i] = s.CachedInfo().State.LastSeq
+	}
+	return Position{Verdicts: last[0], Failures: last[1]}, nil
+}
+
+// A Reader receives terminal messages. Its functions are called from two goroutines, one each.
+type Reader struct {
+	Verdict func(v Verdict, raw []byte, sequence uint64)
+	Failure func(f Failure, raw []byte, sequence uint64)
+}
+
+// Follow reads the terminal messages behind a position, and then those that come, until ctx ends.
+func (q *Queue) Follow(ctx context.Context, from Position, r Reader) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return follow(ctx, q, "verdicts", from.Verdicts, r.Verdict) })
+	g.Go(func() error { return follow(ctx, q, "failures", from.Failures, r.Failure) })
+	return g.Wait()
+}
+
+func follow[T any](ctx context.Context, q *Queue, name string, from uint64, receive func(T, []byte, uint64)) error {
+	c, err := q.js.OrderedConsumer(ctx, q.ns.name(name), jetstream.OrderedConsumerConfig{
+		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from + 1,
+	})
+	if err != nil {
+		return fmt.Errorf("read stream %s: %w", q.ns.name(name), err)
+	}
+	messages, err := c.Messages()
+	if err != nil {
+		return fmt.Errorf("read stream %s: %w", q.ns.name(name), err)
+	}
+	defer messages.Stop()
+	for {
+		msg, err := messages.Next(jetstream.NextContext(ctx))
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read stream %s: %w", q.ns.name(name), err)
+		}
+		var v T
+		meta, err := msg.Metadata()
+		if err == nil {
+			err = json.Unmarshal(msg.Data(), &v)
+		}
+		if err != nil {
+			return fmt.Errorf("read stream %s: a message is damaged: %w", q.ns.name(name), err)
+		}
+		receive(v, msg.Data(), meta.Sequence.Stream)
+	}
+}

@@ -1,0 +1,107 @@
+package queue
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// errNoJob says that the ledger has no record of a job.
+var errNoJob = errors.New("the ledger has no such job")
+
+// A record is a job as the ledger has it.
+type record struct {
+	Job
+	revision uint64 // sequence of the last message on the record's subject, a deletion's too; 0: none
+}
+
+// load reads a job's record. Without one the error is errNoJob, and the revision is what a new one has to expect.
+func (q *Queue) load(ctx context.Context, key JobKey) (record, error) {
+	msg, err := q.ledger.GetLastMsgForSubject(ctx, q.ns.record(key))
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound):
+		return record{}, errNoJob
+	case err != nil:
+		return record{}, fmt.Errorf("read the ledger for job %s: %w", key, err)
+	case len(msg.Data) == 0: // a marker left by an expired or deleted record
+		return record{revision: msg.Sequence}, errNoJob
+	}
+	r := record{revision: msg.Sequence}
+	if err := json.Unmarshal(msg.Data, &r.Job); err != nil {
+		return r, fmt.Errorf("the ledger's record of job %s is damaged: %w", key, err)
+	}
+	return r, nil
+}
+
+// store writes the job over the given revision and returns the new one, or errConflict.
+func (q *Queue) store(ctx context.Context, j Job, over uint64) (record, error) {
+	data, err := json.Marshal(j)
+	if err != nil {
+		return record{}, err
+	}
+	w := write{subject: q.ns.record(j.Key), data: data, last: int64(over)}
+	if j.State.ended() {
+		w.ttl = q.ResultTTL
+	}
+	seq, unsure, err := q.publish(ctx, w)
+	if unsure && errors.Is(err, errConflict) {
+		// The answer to an earlier try was lost. If what is there is ours, that try was taken.
+		if msg, getErr := q.ledger.GetLastMsgForSubject(ctx, w.subject); getErr == nil && bytes.Equal(msg.Data, data) {
+			return record{Job: j, revision: msg.Sequence}, nil
+		}
+	}
+	if err != nil {
+		return record{}, err
+	}
+	return record{Job: j, revision: seq}, nil
+}
+
+// apply moves the job on by an event. That a drop has joined meanwhile changes nothing about the event; that
+// anything else has changed is an errConflict.
+func (q *Queue) apply(ctx context.Context, r record, e Event) (record, error) {
+	for {
+		next, err := r.Next(e)
+		if err != nil {
+			return r, err
+		}
+		stored, err := q.store(ctx, next, r.revision)
+		if !errors.Is(err, errConflict) {
+			return stored, err
+		}
+		now, err := q.load(ctx, r.Key)
+		if err != nil {
+			return r, err
+		}
+		if !sameButDrops(r.Job, now.Job) {
+			return r, errConflict
+		}
+		if now.revision == r.revision { // a replica that lags behind
+			if err := pause(ctx, 20*time.Millisecond); err != nil {
+				return r, err
+			}
+		}
+		r = now
+	}
+}
+
+// sameButDrops compares the jobs as the ledger writes them, without their drops.
+func sameButDrops(a, b Job) bool {
+	a.Drops, b.Drops = nil, nil
+	x, errX := json.Marshal(a)
+	y, errY := json.Marshal(b)
+	return errX == nil && errY == nil && bytes.Equal(x, y)
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(d):
+		return nil
+	}
+}

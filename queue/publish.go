@@ -1,0 +1,112 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// ErrFull says that the broker has no room: a stream's byte cap, or its disk. Nothing was accepted.
+var ErrFull = errors.New("the broker has no room")
+
+// errConflict says that the subject has another message than the writer believed.
+var errConflict = errors.New("changed by somebody else")
+
+// A write is one message for a stream, and what must hold for it to be taken.
+type write struct {
+	subject string
+	data    []byte
+	id      string        // Nats-Msg-Id; empty: none
+	last    int64         // expected last sequence of the subject; anySequence: whatever it is
+	ttl     time.Duration // 0: for ever
+}
+
+const anySequence = -1
+
+func (w write) msg() *nats.Msg {
+	m := nats.NewMsg(w.subject)
+	m.Data = w.data
+	if w.id != "" {
+		m.Header.Set(jetstream.MsgIDHeader, w.id)
+	}
+	if w.last != anySequence {
+		m.Header.Set(jetstream.ExpectedLastSubjSeqHeader, strconv.FormatInt(w.last, 10))
+	}
+	if w.ttl > 0 {
+		m.Header.Set(jetstream.MsgTTLHeader, w.ttl.Round(time.Second).String())
+	}
+	return m
+}
+
+// publish writes durably: without an error, the message is on the disk of the broker. While the broker is away
+// it tries again until ctx ends. A conflict is told as errConflict; unsure says that an earlier try may have been
+// the one that won.
+func (q *Queue) publish(ctx context.Context, w write) (seq uint64, unsure bool, err error) {
+	name := strings.TrimPrefix(w.subject, string(q.ns)+".")
+	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
+		q.Step("before " + name)
+		var ack *jetstream.PubAck
+		ack, err = q.js.PublishMsg(ctx, w.msg())
+		q.Step("after " + name)
+		switch {
+		case err == nil:
+			return ack.Sequence, false, nil
+		case isConflict(err):
+			return 0, unsure, errConflict
+		case isFull(err):
+			return 0, unsure, fmt.Errorf("%w: %w", ErrFull, err)
+		case !isTransient(err):
+			return 0, unsure, fmt.Errorf("publish %s: %w", w.subject, q.conn.explain(err))
+		}
+		unsure = true
+		select {
+		case <-ctx.Done():
+			return 0, unsure, fmt.Errorf("publish %s: %w (last try: %w)", w.subject, context.Cause(ctx), err)
+		case <-time.After(wait):
+		}
+	}
+}
+
+func apiError(err error) (*jetstream.APIError, bool) {
+	return errors.AsType[*jetstream.APIError](err)
+}
+
+func isConflict(err error) bool {
+	e, ok := apiError(err)
+	return ok && (e.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence ||
+		e.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant)
+}
+
+// Codes of nats-server's errors.json that nats.go does not name.
+const (
+	errCodeInsufficientResources = 10023
+	errCodeStorageExceeded       = 10047
+	errCodeStoreFailed           = 10077 // "maximum bytes exceeded" of a stream with DiscardNew, or a failed write
+)
+
+func isFull(err error) bool {
+	e, ok := apiError(err)
+	if !ok {
+		return false
+	}
+	switch e.ErrorCode {
+	case errCodeInsufficientResources, errCodeStorageExceeded, errCodeStoreFailed:
+		return true
+	}
+	return false
+}
+
+// isTransient reports whether the same request may succeed later: all but a refusal by the server, and the end
+// of the connection.
+func isTransient(err error) bool {
+	if e, ok := apiError(err); ok {
+		return e.Code == 503
+	}
+	return !errors.Is(err, nats.ErrConnectionClosed) && !errors.Is(err, nats.ErrMaxPayload)
+}

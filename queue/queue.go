@@ -1,0 +1,231 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Options say how the streams and buckets are made.
+type Options struct {
+	Namespace Namespace     // first token of every subject; default "authenta"
+	Platform  string        // address of the platform that judges; a store serves one platform
+	Replicas  int           // copies of every stream and bucket; default 1
+	InFlight  int           // media awaiting a result, per cluster; default 100,000
+	ResultTTL time.Duration // how long a verdict answers for the same content; default 720h
+	Log       *slog.Logger  // default slog.Default()
+
+	// Step, if set, is called before and after each durable write and acknowledgement, with its name. Tests
+	// crash there.
+	Step func(point string)
+}
+
+func (o Options) withDefaults() Options {
+	if o.Namespace == "" {
+		o.Namespace = "authenta"
+	}
+	if o.Replicas == 0 {
+		o.Replicas = 1
+	}
+	if o.InFlight == 0 {
+		o.InFlight = 100_000
+	}
+	if o.ResultTTL == 0 {
+		o.ResultTTL = 720 * time.Hour
+	}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	if o.Step == nil {
+		o.Step = func(string) {}
+	}
+	return o
+}
+
+// A Queue is the durable half of the daemon. It is safe for concurrent use. It starts no goroutine of its own,
+// and does not own the connection.
+type Queue struct {
+	Options
+	ns      Namespace
+	conn    *Conn
+	js      jetstream.JetStream
+	ledger  jetstream.Stream
+	files   jetstream.Stream
+	workers map[Stage]jetstream.Consumer
+
+	inHand sync.Map // Stage + JobKey of what this process works on
+}
+
+// minVersion is the first nats-server with per-message TTLs, which the ledger's terminal records need.
+var minVersion = [2]int{2, 11}
+
+// Byte caps of the streams and buckets. Full, jobs, ledger and registry refuse new entries (back-pressure); what
+// others read drops its oldest. An upload queue entry takes some 150 bytes, a record 1 kB, a verdict 1 kB.
+const (
+	jobsBytes     = 256 << 20
+	ledgerBytes   = 4 << 30
+	filesBytes    = 1 << 30
+	verdictsBytes = 2 << 30
+	failuresBytes = 512 << 20
+	controlBytes  = 16 << 20
+
+	// StoreBytes is what all of it may take.
+	StoreBytes = jobsBytes + ledgerBytes + filesBytes + verdictsBytes + failuresBytes + controlBytes
+)
+
+// ackWait is how long a delivery may go without a sign of life before the job is handed out again. A worker
+// gives signs three times as often and lets go of the job by itself well before (see hold).
+const ackWait = 15 * time.Second
+
+// Open makes or updates the streams, buckets and consumers, and may be called any number of times. Its errors
+// name what the server lacks.
+func Open(ctx context.Context, conn *Conn, o Options) (*Queue, error) {
+	o = o.withDefaults()
+	if !o.Namespace.Valid() {
+		return nil, fmt.Errorf("namespace %q: use letters, digits, - and _", o.Namespace)
+	}
+	if err := checkVersion(conn.ConnectedServerVersion()); err != nil {
+		return nil, err
+	}
+	js, err := jetstream.New(conn.Conn, jetstream.WithDefaultTimeout(5*time.Second))
+	if err != nil {
+		return nil, err
+	}
+	if _, err := js.AccountInfo(ctx); err != nil {
+		return nil, explainNoJetStream(conn.explain(err))
+	}
+	q := &Queue{Options: o, ns: o.Namespace, conn: conn, js: js, workers: map[Stage]jetstream.Consumer{}}
+	if err := q.setUp(ctx); err != nil {
+		return nil, conn.explain(err)
+	}
+	return q, q.bind(ctx)
+}
+
+func checkVersion(v string) error {
+	parts := strings.SplitN(v, ".", 3)
+	if len(parts) == 3 {
+		major, err1 := strconv.Atoi(parts[0])
+		minor, err2 := strconv.Atoi(parts[1])
+		if err1 == nil && err2 == nil && (major > minVersion[0] || major == minVersion[0] && minor >= minVersion[1]) {
+			return nil
+		}
+	}
+	return fmt.Errorf("the NATS server is version %q; %d.%d or later is needed (per-message TTLs): upgrade it",
+		v, minVersion[0], minVersion[1])
+}
+
+func explainNoJetStream(err error) error {
+	switch {
+	case errors.Is(err, jetstream.ErrJetStreamNotEnabled):
+		return fmt.Errorf("the NATS server has no JetStream: start it with -js or a jetstream{} block: %w", err)
+	case errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
+		return fmt.Errorf("JetStream is not enabled for this NATS account: enable it in the account's configuration: %w", err)
+	}
+	return fmt.Errorf("ask the NATS server for JetStream: %w", err)
+}
+
+func (q *Queue) setUp(ctx context.Context) error {
+	limits := func(name, subject string, bytes int64) jetstream.StreamConfig {
+		return jetstream.StreamConfig{
+			Name: q.ns.name(name), Subjects: []string{subject}, Replicas: q.Replicas,
+			MaxBytes: bytes, MaxAge: q.ResultTTL,
+		}
+	}
+	jobs := jetstream.StreamConfig{
+		Name: q.ns.name("jobs"), Subjects: []string{q.ns.subject("jobs", ">")}, Replicas: q.Replicas,
+		Retention: jetstream.WorkQueuePolicy, Discard: jetstream.DiscardNew, MaxBytes: jobsBytes,
+	}
+	for _, cfg := range []jetstream.StreamConfig{
+		jobs,
+		limits("verdicts", q.ns.subject("verdicts", ">"), verdictsBytes),
+		limits("failures", q.ns.subject("failures", ">"), failuresBytes),
+	} {
+		if _, err := q.js.CreateOrUpdateStream(ctx, cfg); err != nil {
+			return fmt.Errorf("create stream %s (%d replicas, %d MB): %w", cfg.Name, cfg.Replicas, cfg.MaxBytes>>20, err)
+		}
+	}
+	for _, stage := range []Stage{Upload, Await} {
+		c, err := q.js.CreateOrUpdateConsumer(ctx, jobs.Name, jetstream.ConsumerConfig{
+			Durable:       string(stage),
+			FilterSubject: q.ns.job(stage, "*"),
+			AckPolicy:     jetstream.AckExplicitPolicy,
+			AckWait:       ackWait,
+			MaxDeliver:    -1,                    // attempts live in the ledger
+			MaxAckPending: max(q.InFlight, 1000), // what waits for its next poll counts
+		})
+		if err != nil {
+			return fmt.Errorf("create consumer %s of stream %s: %w", stage, jobs.Name, err)
+		}
+		q.workers[stage] = c
+	}
+	var err error
+	if q.ledger, err = q.bucket(ctx, "ledger", ledgerBytes); err != nil {
+		return err
+	}
+	if q.files, err = q.bucket(ctx, "files", filesBytes); err != nil {
+		return err
+	}
+	return nil
+}
+
+// bucket makes a KV bucket and returns its stream. Records are written to the stream itself, because the KV
+// interface drops a record's TTL when it updates it.
+func (q *Queue) bucket(ctx context.Context, name string, bytes int64) (jetstream.Stream, error) {
+	name = q.ns.name(name)
+	_, err := q.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
+		Bucket: name, Replicas: q.Replicas, MaxBytes: bytes, LimitMarkerTTL: time.Minute,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("create bucket %s (%d replicas, %d MB): %w", name, q.Replicas, bytes>>20, err)
+	}
+	return q.js.Stream(ctx, "KV_"+name)
+}
+
+// bind ties the store to its platform: the verdicts and media ids of one mean nothing at another.
+func (q *Queue) bind(ctx context.Context) error {
+	if q.Platform == "" {
+		return nil
+	}
+	control, err := q.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
+		Bucket: q.ns.name("control"), Replicas: q.Replicas, MaxBytes: controlBytes,
+	})
+	if err != nil {
+		return q.conn.explain(fmt.Errorf("create bucket %s: %w", q.ns.name("control"), err))
+	}
+	_, err = control.Create(ctx, "platform", []byte(q.Platform))
+	if err == nil || !errors.Is(err, jetstream.ErrKeyExists) {
+		return err
+	}
+	entry, err := control.Get(ctx, "platform")
+	if err != nil {
+		return err
+	}
+	if bound := string(entry.Value()); bound != q.Platform {
+		return fmt.Errorf("this store holds jobs and verdicts of %s, and AUTHENTA_URL is %s: "+
+			"give each platform its own INGEST_STATE_DIR or INGEST_NAMESPACE", bound, q.Platform)
+	}
+	return nil
+}
+
+// Depths counts the jobs on the two queues, those in hand included.
+type Depths struct{ Upload, Await int }
+
+// Depths asks the broker how much is on the queues.
+func (q *Queue) Depths(ctx context.Context) (Depths, error) {
+	var n [2]int
+	for i, stage := range []Stage{Upload, Await} {
+		info, err := q.workers[stage].Info(ctx)
+		if err != nil {
+			return Depths{}, fmt.Errorf("count the %s queue: %w", stage, err)
+		}
+		n[i] = int(info.NumPending) + info.NumAckPending
+	}
+	return Depths{Upload: n[0], Await: n[1]}, nil
+}

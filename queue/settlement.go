@@ -1,0 +1,56 @@
+package queue
+
+import (
+	"fmt"
+	"time"
+)
+
+// A Settlement is the one answer owed for a job that was handed out. The zero value is invalid.
+type Settlement struct {
+	kind      settlementKind
+	delay     time.Duration
+	judgement Judgement
+	fault     Fault
+}
+
+type settlementKind int
+
+const (
+	done settlementKind = iota + 1
+	retryAfter
+	handOver
+	conclude
+	reject
+)
+
+// Done says that nothing is owed any more: somebody else has moved the job on.
+func Done() Settlement { return Settlement{kind: done} }
+
+// RetryAfter gives the job back, to be handed out again no earlier than after d. It costs no attempt.
+func RetryAfter(d time.Duration) Settlement { return Settlement{kind: retryAfter, delay: d} }
+
+// HandOver says that the platform has the bytes: the job's result is awaited from now on.
+func HandOver() Settlement { return Settlement{kind: handOver} }
+
+// Conclude says that the platform has judged.
+func Conclude(j Judgement) Settlement { return Settlement{kind: conclude, judgement: j} }
+
+// Reject says that this content cannot be judged, by its own fault.
+func Reject(f Fault) Settlement { return Settlement{kind: reject, fault: f} }
+
+// String names the settlement, for logs and tests.
+func (s Settlement) String() string {
+	switch s.kind {
+	case done:
+		return "done"
+	case retryAfter:
+		return fmt.Sprintf("retry after %s", s.delay)
+	case handOver:
+		return "hand over"
+	case conclude:
+		return "conclude " + string(s.judgement.Outcome)
+	case reject:
+		return "reject " + string(s.fault.Reason)
+	}
+	return "invalid"
+}

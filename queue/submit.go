@@ -1,0 +1,162 @@
+package queue
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// A Submission is a drop and the content that was found in it.
+type Submission struct {
+	Drop        Drop
+	Digest      Digest
+	Size        int64
+	ContentType string
+	Model       Model
+}
+
+// An Acceptance says what became of a submission.
+type Acceptance string
+
+// The acceptances.
+const (
+	AcceptedNew      Acceptance = "queued"   // a new job, or a failed one that goes on
+	AcceptedJoined   Acceptance = "joined"   // the same content is in work: the drop waits for its answer
+	AcceptedAnswered Acceptance = "answered" // the content has its answer already, and the drop got it
+)
+
+// ErrCrowded says that as many drops wait for one job as its record can hold. Submit again later, when the job
+// has its answer.
+var ErrCrowded = errors.New("too many copies of this file wait for the same verdict")
+
+// Submit takes a drop in. Without an error it is safe: the drop is on the queue, or has its answer on a stream.
+// With one, nothing is promised and the same drop is to be submitted again; doing so any number of times is
+// harmless, as long as its id is the same.
+func (q *Queue) Submit(ctx context.Context, s Submission) (Acceptance, error) {
+	key := KeyOf(s.Digest, s.Model)
+	for {
+		acceptance, err := q.submitTo(ctx, key, s)
+		if !errors.Is(err, errConflict) {
+			if err != nil {
+				return "", fmt.Errorf("queue %s: %w", s.Drop.URI, err)
+			}
+			return acceptance, nil
+		}
+		if err := pause(ctx, 5*time.Millisecond); err != nil {
+			return "", err
+		}
+	}
+}
+
+// submitTo tries once, against the record as it is now.
+func (q *Queue) submitTo(ctx context.Context, key JobKey, s Submission) (Acceptance, error) {
+	r, err := q.load(ctx, key)
+	switch {
+	case errors.Is(err, errNoJob):
+		return q.open(ctx, key, s, r.revision)
+	case err != nil:
+		return "", err
+	case r.State.ended():
+		return q.submitEnded(ctx, r, s.Drop)
+	}
+	if !r.waits(s.Drop.ID) {
+		next, err := r.Next(Joined{s.Drop})
+		if err != nil {
+			return "", ErrCrowded
+		}
+		if r, err = q.store(ctx, next, r.revision); err != nil {
+			return "", err
+		}
+	}
+	// Whoever made the record may have crashed before it had queued it.
+	return AcceptedJoined, q.enqueue(ctx, r.State.stage(), key)
+}
+
+// open makes a new job, then queues it. A crash in between leaves a record without a message, which the next
+// submission of the same drop mends: its file is still where it was, and unknown to the registry.
+func (q *Queue) open(ctx context.Context, key JobKey, s Submission, over uint64) (Acceptance, error) {
+	_, err := q.store(ctx, Job{
+		Key: key, Digest: s.Digest, Size: s.Size, ContentType: s.ContentType, Model: s.Model,
+		State: Queued, Drops: []Drop{s.Drop}, QueuedAt: s.Drop.QueuedAt,
+	}, over)
+	if err != nil {
+		return "", err
+	}
+	return AcceptedNew, q.enqueue(ctx, Upload, key)
+}
+
+// submitEnded answers a drop from a terminal record, or lets a failed job go on for it.
+func (q *Queue) submitEnded(ctx context.Context, r record, d Drop) (Acceptance, error) {
+	known := r.waits(d.ID)
+	if r.State == Failed && !known && r.Fault.Reason.retriedByDrop() {
+		// The earlier drops leave the record now: make sure that they have their answer.
+		if err := q.announce(ctx, r.Job); err != nil {
+			return "", err
+		}
+		next, err := r.Next(Retried{Drop: d, At: time.Now().UTC()})
+		if err != nil {
+			return "", err
+		}
+		if r, err = q.store(ctx, next, r.revision); err != nil {
+			return "", err
+		}
+		return AcceptedNew, q.enqueue(ctx, r.State.stage(), r.Key)
+	}
+	return AcceptedAnswered, q.answer(ctx, r.Job, d, !known)
+}
+
+// enqueue puts the job's message on a queue, unless it is there or in somebody's hands.
+func (q *Queue) enqueue(ctx context.Context, stage Stage, key JobKey) error {
+	_, _, err := q.publish(ctx, write{subject: q.ns.job(stage, key)})
+	if errors.Is(err, errConflict) {
+		return nil
+	}
+	return err
+}
+
+// announce publishes the terminal message of every drop of an ended job.
+func (q *Queue) announce(ctx context.Context, j Job) error {
+	for _, d := range j.Drops {
+		if err := q.answer(ctx, j, d, false); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// answer publishes an ended job's answer to one drop.
+func (q *Queue) answer(ctx context.Context, j Job, d Drop, cached bool) error {
+	if j.State == Failed {
+		return q.publishFailure(ctx, j.failure(d))
+	}
+	v := j.verdict(d, q.Platform, cached)
+	return q.publishTerminal(ctx, q.ns.subject("verdicts", string(v.Model), string(v.Outcome)), v.ID, v)
+}
+
+// Refuse answers a drop that no job can be made of: no media, or nothing that can be read.
+func (q *Queue) Refuse(ctx context.Context, d Drop, contentType string, f Fault) error {
+	j := Job{Size: d.File.Size, ContentType: contentType, Fault: &f, EndedAt: time.Now().UTC()}
+	if err := q.publishFailure(ctx, j.failure(d)); err != nil {
+		return fmt.Errorf("refuse %s as %s: %w", d.URI, f.Reason, err)
+	}
+	return nil
+}
+
+func (q *Queue) publishFailure(ctx context.Context, f Failure) error {
+	model := string(f.Model)
+	if model == "" {
+		model = noModel
+	}
+	return q.publishTerminal(ctx, q.ns.subject("failures", model, string(f.Reason)), f.ID, f)
+}
+
+func (q *Queue) publishTerminal(ctx context.Context, subject string, id DropID, message any) error {
+	data, err := json.Marshal(message)
+	if err != nil {
+		return err
+	}
+	_, _, err = q.publish(ctx, write{subject: subject, data: data, id: string(id), last: anySequence})
+	return err
+}

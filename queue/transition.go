@@ -1,0 +1,178 @@
+package queue
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// An Event is something that happened to a job. The set is closed: it is what this file lists.
+type Event interface {
+	// on returns the job after the event, and whether the event can happen to a job in its state.
+	on(Job) (Job, bool)
+}
+
+// Next returns the job as it is after the event. It is pure, and an error means that the event cannot
+// happen in the job's state: somebody else has moved the job on, or the caller is wrong.
+func (j Job) Next(e Event) (Job, error) {
+	next, ok := e.on(j)
+	if !ok {
+		return j, fmt.Errorf("job %s: %T cannot happen when %s", j.Key, e, j.State)
+	}
+	return next, nil
+}
+
+// Joined: another file with the same content waits for the same answer.
+type Joined struct{ Drop Drop }
+
+func (e Joined) on(j Job) (Job, bool) {
+	j.Drops = append(slices.Clip(j.Drops), e.Drop)
+	return j, !j.State.ended() && len(j.Drops) <= maxDrops
+}
+
+// CreateStarted: a create is about to be sent. It is in the ledger before the request leaves. The first name that is
+// given to the platform stays, so that a lost record can be found by it.
+type CreateStarted struct {
+	Name string
+	At   time.Time
+}
+
+func (e CreateStarted) on(j Job) (Job, bool) {
+	j.Creating = e.At
+	if j.Name == "" {
+		j.Name = e.Name
+	}
+	return j, j.State == Queued
+}
+
+// CreateRefused: the platform answered that it created nothing, or the request never left.
+type CreateRefused struct{}
+
+func (CreateRefused) on(j Job) (Job, bool) {
+	j.Creating = time.Time{}
+	return j, j.State == Queued
+}
+
+// Created: the platform has a media record, and its bytes are about to be sent. It is in the ledger before
+// the first byte leaves.
+type Created struct {
+	MediaID   string
+	UploadURL string
+	Expires   time.Time // the end of the upload URL's life
+	At        time.Time
+}
+
+func (e Created) on(j Job) (Job, bool) {
+	ok := j.State == Queued
+	j.State, j.Creating = Reserved, time.Time{}
+	j.MediaID, j.UploadURL, j.URLExpires = e.MediaID, e.UploadURL, e.Expires
+	return j.sending(e.At), ok
+}
+
+// Adopted: the list has a media record of a create whose answer was lost, and it has its bytes.
+type Adopted struct {
+	MediaID string
+	At      time.Time
+}
+
+func (e Adopted) on(j Job) (Job, bool) {
+	ok := j.State == Queued
+	j.Creating, j.MediaID = time.Time{}, e.MediaID
+	return j.uploaded(e.At), ok
+}
+
+// SendStarted: the bytes are about to be sent again, to the same URL.
+type SendStarted struct{ At time.Time }
+
+func (e SendStarted) on(j Job) (Job, bool) {
+	return j.sending(e.At), j.State == Reserved
+}
+
+// SendFailed: the PUT failed, and the bytes are certainly not at the platform.
+type SendFailed struct{}
+
+func (SendFailed) on(j Job) (Job, bool) {
+	j.Sending, j.Asked = time.Time{}, time.Time{}
+	return j, j.State == Reserved
+}
+
+// NotThereYet: asked about a PUT whose answer is unknown, the platform says that it has no bytes. That may
+// only be late.
+type NotThereYet struct{ At time.Time }
+
+func (e NotThereYet) on(j Job) (Job, bool) {
+	j.Asked = e.At
+	return j, j.State == Reserved && !j.Sending.IsZero()
+}
+
+// Abandoned: the media record can take no bytes any more (its URL is too old), and has got none.
+type Abandoned struct{}
+
+func (Abandoned) on(j Job) (Job, bool) {
+	ok := j.State == Reserved
+	j.State = Queued
+	j.Abandoned = append(slices.Clip(j.Abandoned), j.MediaID)
+	j.Abandoned = j.Abandoned[max(0, len(j.Abandoned)-8):]
+	j.MediaID, j.UploadURL, j.URLExpires = "", "", time.Time{}
+	j.Sending, j.Asked = time.Time{}, time.Time{}
+	return j, ok
+}
+
+// Taken: the platform has the bytes.
+type Taken struct{ At time.Time }
+
+func (e Taken) on(j Job) (Job, bool) {
+	ok := j.State == Reserved
+	return j.uploaded(e.At), ok
+}
+
+// Concluded: the platform has judged.
+type Concluded struct {
+	Judgement Judgement
+	At        time.Time
+}
+
+func (e Concluded) on(j Job) (Job, bool) {
+	ok := j.State == Uploaded
+	j.State, j.EndedAt, j.Judgement = Judged, e.At, &e.Judgement
+	return j, ok
+}
+
+// GaveUp: this content cannot be judged, by its own fault.
+type GaveUp struct {
+	Fault Fault
+	At    time.Time
+}
+
+func (e GaveUp) on(j Job) (Job, bool) {
+	ok := !j.State.ended()
+	j.Stopped, j.State, j.EndedAt, j.Fault = j.State, Failed, e.At, &e.Fault
+	return j, ok
+}
+
+// Retried: a failed job goes on where it stopped, for a drop that wants its answer. The earlier drops have
+// had theirs.
+type Retried struct {
+	Drop Drop
+	At   time.Time
+}
+
+func (e Retried) on(j Job) (Job, bool) {
+	ok := j.State == Failed && j.Stopped != ""
+	j.State, j.Stopped, j.Fault, j.EndedAt = j.Stopped, "", nil, time.Time{}
+	j.Drops, j.ResumedAt = []Drop{e.Drop}, e.At
+	return j, ok
+}
+
+func (j Job) sending(at time.Time) Job {
+	j.Sending, j.Asked = at, time.Time{}
+	j.Attempts++
+	return j
+}
+
+func (j Job) uploaded(at time.Time) Job {
+	j.State, j.UploadedAt = Uploaded, at
+	j.Sending, j.Asked = time.Time{}, time.Time{}
+	j.UploadURL, j.URLExpires = "", time.Time{}
+	return j
+}

@@ -1,0 +1,228 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
+)
+
+// ErrDrained ends the work in hand when the time to stop cleanly is over.
+var ErrDrained = errors.New("stopping: the time to finish is over")
+
+// errLeaseLost ends the work on a job that the broker may be about to hand to somebody else.
+var errLeaseLost = errors.New("no sign of the broker: the job may be handed to another worker")
+
+// A Task is one job in hand. It belongs to the handler until that returns.
+type Task struct {
+	record
+	q *Queue
+}
+
+// Apply moves the job on by an event, durably, before it returns. An error means that the handler has to let go
+// of the job: somebody else has moved it on, or the broker is out of reach.
+func (t *Task) Apply(ctx context.Context, e Event) error {
+	r, err := t.q.apply(ctx, t.record, e)
+	t.record = r
+	return err
+}
+
+// A Handler does the next step of a job. Its context ends when the job may be handed to somebody else, or when
+// the time to stop cleanly is over; the handler then has to return without another call to the platform.
+type Handler func(context.Context, *Task) Settlement
+
+// A Pool says how the jobs of a stage are worked on.
+type Pool struct {
+	Stage  Stage
+	Slots  int                         // jobs in hand at a time
+	Grace  time.Duration               // time for those in hand, once no more are taken
+	Ready  func(context.Context) error // blocks while no job is wanted; an error only when its context ends
+	Handle Handler
+}
+
+// Work has the jobs of a stage worked on until ctx ends. Then it takes no more, and returns when those in hand are
+// settled, the last of them cut short after the grace. It is the one place that acknowledges.
+func (q *Queue) Work(ctx context.Context, p Pool) error {
+	hard, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cancel(nil)
+	defer context.AfterFunc(ctx, func() {
+		timer := time.AfterFunc(p.Grace, func() { cancel(ErrDrained) })
+		<-hard.Done()
+		timer.Stop()
+	})()
+	g, ctx := errgroup.WithContext(ctx)
+	for range p.Slots {
+		g.Go(func() error { return q.slot(ctx, hard, p) })
+	}
+	return g.Wait()
+}
+
+// slot works on one job at a time. It asks the broker for one only when it is free, so that none waits in this
+// process unattended.
+func (q *Queue) slot(ctx, hard context.Context, p Pool) error {
+	deliveries, err := q.workers[p.Stage].Messages(jetstream.PullMaxMessages(1))
+	if err != nil {
+		return fmt.Errorf("take jobs from the %s queue: %w", p.Stage, q.conn.explain(err))
+	}
+	defer deliveries.Stop()
+	for {
+		if p.Ready(ctx) != nil {
+			return nil
+		}
+		msg, err := deliveries.Next(jetstream.NextContext(ctx))
+		switch {
+		case ctx.Err() != nil:
+			if err == nil {
+				_ = msg.Nak() // if this is lost, the job is handed out again after ackWait
+			}
+			return nil
+		case errors.Is(err, jetstream.ErrNoHeartbeat): // an outage; the iterator goes on by itself
+		case err != nil:
+			return fmt.Errorf("take jobs from the %s queue: %w", p.Stage, q.conn.explain(err))
+		default:
+			q.deliver(hard, p, msg)
+		}
+	}
+}
+
+// deliver has one job worked on, and settles.
+func (q *Queue) deliver(ctx context.Context, p Pool, msg jetstream.Msg) {
+	key := JobKey(msg.Subject()[len(q.ns.job(p.Stage, "")):])
+	hand := string(p.Stage) + string(key)
+	if _, busy := q.inHand.LoadOrStore(hand, true); busy {
+		_ = msg.NakWithDelay(ackWait) // handed out again while still in work here
+		return
+	}
+	defer q.inHand.Delete(hand)
+	ctx, release := q.hold(ctx, msg)
+	defer release()
+	task := &Task{q: q}
+	settlement := q.decide(ctx, p, key, msg, task)
+	if err := q.settle(ctx, task, msg, settlement); err != nil {
+		q.Log.Warn("a job was not settled, and will be handed out again",
+			"job", key, "settlement", settlement.String(), "error", err)
+	}
+}
+
+// hold keeps a delivery ours: it tells the broker that the work goes on, and ends the context well before the broker
+// would hand the job to somebody else for lack of such signs.
+func (q *Queue) hold(ctx context.Context, msg jetstream.Msg) (context.Context, func()) {
+	const sign, lease = ackWait / 3, ackWait * 4 / 5
+	ctx, cancel := context.WithCancelCause(ctx)
+	expiry := time.AfterFunc(lease, func() { cancel(errLeaseLost) })
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		tick := time.NewTicker(sign)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			sent := time.Now()
+			once, done := context.WithTimeout(ctx, sign)
+			_, err := q.conn.RequestWithContext(once, msg.Reply(), []byte("+WPI"))
+			done()
+			if err == nil {
+				expiry.Reset(lease - time.Since(sent))
+			}
+		}
+	}()
+	return ctx, func() {
+		cancel(nil)
+		expiry.Stop()
+		<-stopped
+	}
+}
+
+// orphanAge is how long a message waits for its record: whoever made it is writing the record, or has crashed
+// before and will submit again.
+const orphanAge = time.Minute
+
+// decide loads the job and asks the handler, unless the record already says what to do.
+func (q *Queue) decide(ctx context.Context, p Pool, key JobKey, msg jetstream.Msg, t *Task) Settlement {
+	r, err := q.load(ctx, key)
+	t.record = r
+	switch {
+	case errors.Is(err, errNoJob):
+		if meta, err := msg.Metadata(); err == nil && time.Since(meta.Timestamp) > orphanAge {
+			q.Log.Warn("dropped a message without a record", "job", key)
+			return Done()
+		}
+		return RetryAfter(time.Second)
+	case err != nil:
+		q.Log.Warn("a job waits", "job", key, "error", err)
+		return RetryAfter(5 * time.Second)
+	case r.State.ended():
+		if err := q.announce(ctx, r.Job); err != nil {
+			return RetryAfter(time.Second)
+		}
+		return Done()
+	case r.State.stage() != p.Stage:
+		if err := q.enqueue(ctx, r.State.stage(), key); err != nil {
+			return RetryAfter(time.Second)
+		}
+		return Done()
+	}
+	return p.Handle(ctx, t)
+}
+
+// settle makes the settlement durable, and then acknowledges. A crash anywhere in it hands the job out again, and
+// the record says what is still to be done.
+func (q *Queue) settle(ctx context.Context, t *Task, msg jetstream.Msg, s Settlement) error {
+	var err error
+	now := time.Now().UTC()
+	switch s.kind {
+	case done:
+	case retryAfter:
+		return msg.NakWithDelay(s.delay)
+	case handOver:
+		if t.State != Uploaded {
+			err = t.Apply(ctx, Taken{At: now})
+		}
+		if err == nil {
+			err = q.enqueue(ctx, Await, t.Key)
+		}
+	case conclude:
+		err = q.end(ctx, t, Concluded{Judgement: s.judgement, At: now})
+	case reject:
+		err = q.end(ctx, t, GaveUp{Fault: s.fault, At: now})
+	default:
+		err = errors.New("the handler gave no settlement")
+	}
+	if err != nil {
+		_ = msg.NakWithDelay(time.Second)
+		return err
+	}
+	return q.ack(ctx, msg)
+}
+
+func (q *Queue) end(ctx context.Context, t *Task, e Event) error {
+	if err := t.Apply(ctx, e); err != nil {
+		return err
+	}
+	return q.announce(ctx, t.Job)
+}
+
+// ack acknowledges and waits until the broker has taken note.
+func (q *Queue) ack(ctx context.Context, msg jetstream.Msg) error {
+	q.Step("before ack")
+	defer q.Step("after ack")
+	for {
+		once, cancel := context.WithTimeout(ctx, 2*time.Second)
+		err := msg.DoubleAck(once)
+		cancel()
+		if err == nil || ctx.Err() != nil || errors.Is(err, nats.ErrConnectionClosed) {
+			return err
+		}
+		if err := pause(ctx, 50*time.Millisecond); err != nil {
+			return err
+		}
+	}
+}
