@@ -1,0 +1,70 @@
+package authenta
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"strconv"
+	"time"
+)
+
+// A PresignedURL lets whoever has it read or write one object for as long as it lives. It prints without its query
+// string, which is the secret part; string(u) and its JSON form are the real thing.
+type PresignedURL string
+
+// String is scheme://host/path?[redacted].
+func (p PresignedURL) String() string {
+	if p == "" {
+		return ""
+	}
+	u, err := url.Parse(string(p))
+	if err != nil {
+		return redacted
+	}
+	shown := (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
+	if u.RawQuery != "" {
+		shown += "?" + redacted
+	}
+	return shown
+}
+
+// GoString is String, for %#v.
+func (p PresignedURL) GoString() string { return p.String() }
+
+// LogValue is String, for log/slog.
+func (p PresignedURL) LogValue() slog.Value { return slog.StringValue(p.String()) }
+
+// expires is when the URL says that it stops working: by signature version 4, or else version 2. The zero time if it
+// does not say.
+func (p PresignedURL) expires() time.Time {
+	u, err := url.Parse(string(p))
+	if err != nil {
+		return time.Time{}
+	}
+	q := u.Query()
+	if signed, err := time.Parse("20060102T150405Z", q.Get("X-Amz-Date")); err == nil {
+		if seconds, err := strconv.ParseUint(q.Get("X-Amz-Expires"), 10, 31); err == nil {
+			return signed.Add(time.Duration(seconds) * time.Second)
+		}
+	}
+	if at, err := strconv.ParseUint(q.Get("Expires"), 10, 37); err == nil {
+		return time.Unix(int64(at), 0).UTC()
+	}
+	return time.Time{}
+}
+
+// checkUploadURL refuses a URL that a file must not be sent to. Plain http is for a platform that is itself reached by it:
+// a test, or an installation in a closed network.
+func (c *Client) checkUploadURL(p PresignedURL) error {
+	u, err := url.Parse(string(p))
+	switch {
+	case p == "":
+		return errors.New("there is no upload URL")
+	case err != nil || u.Host == "" || u.User != nil:
+		return errors.New("the upload URL is not an absolute one")
+	case u.Scheme == "https", u.Scheme == "http" && c.base.Scheme == "http":
+		return nil
+	}
+	return fmt.Errorf("the upload URL %s is not https", p)
+}

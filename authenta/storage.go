@@ -1,0 +1,51 @@
+package authenta
+
+import (
+	"encoding/xml"
+	"io"
+	"net/http"
+	"strings"
+)
+
+// checkStorage judges storage's answer to a PUT: nil for a success. MaybeDone is set where the answer is not storage's
+// own, so that it does not say what became of the object.
+func checkStorage(resp *http.Response) *Error {
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody)) // to its end, so that the connection can be used again
+	if 200 <= resp.StatusCode && resp.StatusCode <= 204 {
+		return nil
+	}
+	e := storageError(resp.StatusCode, body)
+	e.RetryAfter = retryAfter(resp.Header)
+	return e
+}
+
+// storageError reads an error body of S3: <Error><Code>…</Code><Message>…</Message>…</Error>. Its other elements repeat
+// the request's signature, and are left alone.
+func storageError(status int, body []byte) *Error {
+	var problem struct {
+		XMLName xml.Name `xml:"Error"`
+		Code    string
+		Message string
+	}
+	e := &Error{Status: status}
+	if xml.Unmarshal(body, &problem) != nil || problem.Code == "" {
+		e.Kind, e.Message, e.MaybeDone = KindUnavailable, "the answer is not storage's own", true
+		return e
+	}
+	e.Code, e.Message = clean(problem.Code), clean(problem.Message)
+	e.Kind = storageKind(status, e.Code, e.Message)
+	return e
+}
+
+// storageKind is the table of S3's error answers.
+func storageKind(status int, code, message string) Kind {
+	switch {
+	case code == "AccessDenied" && strings.Contains(strings.ToLower(message), "expired"), code == "ExpiredToken":
+		return KindURLExpired
+	case code == "SlowDown" || status == 429:
+		return KindThrottled
+	case status/100 == 4:
+		return KindStorageRefused
+	}
+	return KindUnavailable
+}
