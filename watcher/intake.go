@@ -1,0 +1,176 @@
+package watcher
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/authenta/authenta-ingest/queue"
+)
+
+// A result says that the intake has dealt with a path.
+type result struct {
+	path  string
+	again bool // it could not be dealt with now, or was altered meanwhile
+}
+
+// intake deals with complete files, one at a time, until ctx ends.
+func (w *Watcher) intake(ctx context.Context) error {
+	for {
+		var g sighting
+		select {
+		case <-ctx.Done():
+			return nil
+		case g = <-w.ready:
+		}
+		again := w.take(ctx, g)
+		select {
+		case <-ctx.Done():
+			return nil
+		case w.results <- result{path: g.path, again: again}:
+		}
+	}
+}
+
+// take deals with one complete file, and reports whether it has to be looked at again.
+func (w *Watcher) take(ctx context.Context, g sighting) (again bool) {
+	entry, err := w.Queue.Entry(ctx, g.path)
+	if err != nil && ctx.Err() == nil {
+		w.Log.Warn("a file is looked at as if it were new", "file", g.path, "error", err)
+	}
+	known := entry != nil && entry.File.Same(g.version.FileID)
+	if known && entry.Reason != queue.Unreadable {
+		return false
+	}
+	c, err := read(ctx, g)
+	switch {
+	case err == nil:
+		err = w.submit(ctx, g, c)
+	case errors.Is(err, errAltered):
+		return true
+	case errors.Is(err, fs.ErrNotExist):
+		return false
+	case ctx.Err() == nil && !known: // told once a version, tried at every scan
+		err = w.refuse(ctx, g, "", queue.Fault{Reason: queue.Unreadable, Message: err.Error()})
+	case known:
+		return false
+	}
+	if err != nil && ctx.Err() == nil {
+		w.Log.Warn("a file waits to be taken in", "file", g.path, "error", err)
+	}
+	return err != nil
+}
+
+// A content is what reading a file found.
+type content struct {
+	digest      queue.Digest
+	contentType string
+	empty       bool
+}
+
+// errAltered says that a file changed while it was read.
+var errAltered = errors.New("altered while it was read")
+
+// read finds out what a file is and, if that can be media, hashes all of it.
+func read(ctx context.Context, g sighting) (content, error) {
+	f, err := os.Open(g.path)
+	if err != nil {
+		return content{}, err
+	}
+	defer f.Close()
+	if err := check(f, g); err != nil {
+		return content{}, err
+	}
+	if g.version.Size == 0 {
+		return content{empty: true}, nil
+	}
+	c := content{}
+	if c.contentType, err = detect(f); err != nil {
+		return content{}, err
+	}
+	if isMedia(c.contentType) {
+		h := sha256.New()
+		if _, err := io.Copy(h, reader{ctx, f}); err != nil {
+			return content{}, err
+		}
+		c.digest = queue.Digest(hex.EncodeToString(h.Sum(nil)))
+	}
+	return c, check(f, g)
+}
+
+// check reports errAltered unless the open file still is the version that had settled.
+func check(f *os.File, g sighting) error {
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if !versionOf(info).same(g.version) {
+		return errAltered
+	}
+	return nil
+}
+
+// submit puts a file on the queue, once a model, or refuses it, and remembers that.
+func (w *Watcher) submit(ctx context.Context, g sighting, c content) error {
+	models := w.modelsFor(c.contentType)
+	if len(models) == 0 {
+		what := "a file of type " + c.contentType
+		if c.empty {
+			what = "an empty file"
+		}
+		return w.refuse(ctx, g, c.contentType, queue.Fault{Reason: queue.Unsupported, Message: what + " is no image or video that can be judged"})
+	}
+	entry := queue.FileEntry{Path: g.path, File: g.version.FileID}
+	for _, model := range models {
+		drop := dropOf(g, c.digest, model)
+		acceptance, err := w.Queue.Submit(ctx, queue.Submission{
+			Drop: drop, Digest: c.digest, Size: g.version.Size, ContentType: c.contentType, Model: model,
+		})
+		if err != nil {
+			return err
+		}
+		w.Log.Debug("taken in", "file", g.path, "model", model, "drop", drop.ID, "acceptance", acceptance)
+		entry.Drops = append(entry.Drops, drop.ID)
+	}
+	return w.Queue.Remember(ctx, entry)
+}
+
+// refuse answers a file with a failure instead, and remembers that.
+func (w *Watcher) refuse(ctx context.Context, g sighting, contentType string, fault queue.Fault) error {
+	drop := dropOf(g, "", "")
+	if err := w.Queue.Refuse(ctx, drop, contentType, fault); err != nil {
+		return err
+	}
+	return w.Queue.Remember(ctx, queue.FileEntry{
+		Path: g.path, File: g.version.FileID, Drops: []queue.DropID{drop.ID}, Reason: fault.Reason,
+	})
+}
+
+func dropOf(g sighting, d queue.Digest, m queue.Model) queue.Drop {
+	uri := (&url.URL{Scheme: "file", Path: g.path}).String()
+	return queue.Drop{
+		ID: queue.DropIDOf(uri, g.version.FileID, d, m), URI: uri, Name: filepath.Base(g.path),
+		File: g.version.FileID, QueuedAt: time.Now().UTC(),
+	}
+}
+
+// reader ends with its context.
+type reader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (r reader) Read(p []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, fmt.Errorf("stopped: %w", err)
+	}
+	return r.r.Read(p)
+}

@@ -1,0 +1,94 @@
+package watcher
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// scanning scans at the start, when asked to, and from time to time.
+func (w *Watcher) scanning(ctx context.Context, watch *folderEvents, first chan<- struct{}) error {
+	w.scanAll(ctx, watch)
+	close(first)
+	for {
+		timer := time.NewTimer(w.rescanIn())
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		case <-timer.C:
+		case <-w.scans:
+			timer.Stop()
+		}
+		w.scanAll(ctx, watch)
+	}
+}
+
+// askForScan asks for one scan soon, however often it is called until then.
+func (w *Watcher) askForScan() {
+	select {
+	case w.scans <- struct{}{}:
+	default:
+	}
+}
+
+func (w *Watcher) scanAll(ctx context.Context, watch *folderEvents) {
+	for _, dir := range w.Dirs {
+		w.scan(ctx, watch, dir)
+	}
+}
+
+// scan walks a folder. Each folder in it is watched before it is read, so that what is written meanwhile is seen by
+// one or the other.
+func (w *Watcher) scan(ctx context.Context, watch *folderEvents, dir string) {
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if ctx.Err() != nil {
+			return fs.SkipAll
+		}
+		switch {
+		case err != nil:
+			if !errors.Is(err, fs.ErrNotExist) { // what is gone again is no news
+				w.Log.Warn("cannot be read, and is left out for now", "path", path, "error", err)
+			}
+			return nil
+		case path != dir && ignored(d.Name()), d.IsDir() && slices.Contains(w.Exclude, path):
+			if d.IsDir() {
+				return fs.SkipDir
+			}
+		case d.IsDir():
+			watch.add(path)
+		case d.Type().IsRegular():
+			w.sight(ctx, path, w.found)
+		}
+		return nil
+	})
+	if err != nil {
+		w.Log.Warn("a folder was not scanned to its end", "path", dir, "error", err)
+	}
+}
+
+// sight sends what a path is now to the loop.
+func (w *Watcher) sight(ctx context.Context, path string, to chan<- sighting) {
+	info, err := os.Lstat(path)
+	if err != nil || !info.Mode().IsRegular() {
+		return
+	}
+	select {
+	case to <- sighting{path: path, version: versionOf(info)}:
+	case <-ctx.Done():
+	}
+}
+
+// partial are endings of names under which other programs write what is not complete.
+var partial = []string{".part", ".partial", ".crdownload", ".download", ".tmp", ".filepart", ".writing"}
+
+// ignored reports whether a name is nobody's media: hidden, or another program's half-written file.
+func ignored(name string) bool {
+	return strings.HasPrefix(name, ".") || strings.HasPrefix(name, "~") ||
+		slices.Contains(partial, strings.ToLower(filepath.Ext(name)))
+}

@@ -1,0 +1,79 @@
+package worker
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/url"
+	"os"
+	"slices"
+	"syscall"
+
+	"github.com/authenta/authenta-ingest/queue"
+)
+
+// openCopy opens the first file of a job that still is the version that was hashed. All drops of a job have the same
+// content, so any will do. The caller closes it.
+func openCopy(drops []queue.Drop) (*os.File, *queue.Fault) {
+	fault := &queue.Fault{Reason: queue.Unreadable, Message: "no file left"}
+	for _, d := range drops {
+		f, why := openVersion(d)
+		if why == nil {
+			return f, nil
+		}
+		if fault.Reason != queue.Changed { // altered says more than gone
+			fault = why
+		}
+	}
+	return nil, fault
+}
+
+func openVersion(d queue.Drop) (*os.File, *queue.Fault) {
+	path, err := filePath(d.URI)
+	if err != nil {
+		return nil, &queue.Fault{Reason: queue.Unreadable, Message: err.Error()}
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, &queue.Fault{Reason: queue.Unreadable, Message: err.Error()}
+	}
+	info, err := f.Stat()
+	if err != nil || !isVersion(info, d.File) {
+		f.Close()
+		return nil, &queue.Fault{Reason: queue.Changed, Message: fmt.Sprintf("%s was altered after it was taken in", path)}
+	}
+	return f, nil
+}
+
+// altered reports whether an open file has another content than the job. It reads the file only if something about it
+// is not as it was when it was hashed: a file that was merely touched must not be paid for again.
+func altered(f *os.File, j queue.Job) bool {
+	info, err := f.Stat()
+	if err == nil && slices.ContainsFunc(j.Drops, func(d queue.Drop) bool { return isVersion(info, d.File) }) {
+		return false
+	}
+	h := sha256.New()
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return true
+	}
+	_, err = io.Copy(h, f)
+	return err != nil || hex.EncodeToString(h.Sum(nil)) != string(j.Digest)
+}
+
+// isVersion compares what does not change by a remount: size, time and inode, not the device.
+func isVersion(info fs.FileInfo, want queue.FileID) bool {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return ok && info.Mode().IsRegular() &&
+		info.Size() == want.Size && info.ModTime().Equal(want.ModTime) && uint64(st.Ino) == want.Inode
+}
+
+// filePath returns the path of a file: URI.
+func filePath(uri string) (string, error) {
+	u, err := url.Parse(uri)
+	if err != nil || u.Scheme != "file" || u.Path == "" {
+		return "", fmt.Errorf("%q is not a file: URI", uri)
+	}
+	return u.Path, nil
+}

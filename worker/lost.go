@@ -1,0 +1,53 @@
+package worker
+
+import (
+	"context"
+	"time"
+
+	"github.com/authenta/authenta-ingest/authenta"
+	"github.com/authenta/authenta-ingest/queue"
+)
+
+const (
+	listPage  = 100 // records a page; the platform may give fewer
+	listPages = 5   // how far back a lost record is looked for
+	// clockSkew is how far the platform's clock may be behind ours.
+	clockSkew = 5 * time.Minute
+)
+
+// findLost looks in the platform's list, newest first, for the media record that a create without an answer may have
+// left: our name for it, its model, its size where the list tells, and no older than that create. nil: none.
+func (w *Worker) findLost(ctx context.Context, j queue.Job) (*authenta.Media, error) {
+	oldest := j.Creating.Add(-clockSkew)
+	var best *authenta.Media
+	for offset, page := 0, 0; page < listPages; page++ {
+		if err := w.queries.Wait(ctx); err != nil {
+			return nil, err
+		}
+		got, err := w.Client.List(ctx, authenta.ListOptions{Limit: listPage, Offset: offset})
+		if err != nil {
+			return nil, err
+		}
+		w.polling.Succeeded()
+		passed := false // a record from before the create
+		for _, m := range got.Media {
+			if !m.CreatedAt.IsZero() && m.CreatedAt.Before(oldest) {
+				passed = true
+				continue
+			}
+			if isOf(m, j) && (best == nil || best.Status == authenta.StatusInited) {
+				best = &m
+			}
+		}
+		offset += len(got.Media)
+		if passed || len(got.Media) == 0 || offset >= got.Total {
+			break
+		}
+	}
+	return best, nil
+}
+
+// isOf reports whether a record of the list is one that we made for the job.
+func isOf(m authenta.Media, j queue.Job) bool {
+	return m.Name == j.Name && m.Model == authenta.Model(j.Model) && (m.Size == 0 || m.Size == j.Size)
+}

@@ -1,0 +1,52 @@
+package worker
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/authenta/authenta-ingest/authenta"
+	"github.com/authenta/authenta-ingest/queue"
+)
+
+// poll asks for the result of an uploaded medium, when it is time to.
+func (w *Worker) poll(ctx context.Context, t *queue.Task) queue.Settlement {
+	since := t.UploadedAt
+	if t.ResumedAt.After(since) {
+		since = t.ResumedAt
+	}
+	age := time.Since(since)
+	if age < w.FirstPoll {
+		return queue.RetryAfter(nextPoll(age, w.FirstPoll))
+	}
+	m, err := w.get(ctx, authenta.MediaID(t.MediaID))
+	switch {
+	case err != nil:
+		return w.refused(ctx, query, err)
+	case m.Status == authenta.StatusProcessed:
+		return queue.Conclude(judge(m))
+	case m.Status.Final():
+		return queue.Reject(queue.Fault{
+			Reason: queue.AnalysisFailed, Code: string(m.Status),
+			Message: fmt.Sprintf("the platform could not judge media %s", m.ID),
+		})
+	case age > w.PollTimeout:
+		return queue.Reject(queue.Fault{
+			Reason: queue.Timeout, Code: string(m.Status),
+			Message: fmt.Sprintf("no result of media %s after %s", m.ID, age.Round(time.Second)),
+		})
+	}
+	return queue.RetryAfter(nextPoll(age, w.FirstPoll))
+}
+
+// get makes one Query call within the rate.
+func (w *Worker) get(ctx context.Context, id authenta.MediaID) (authenta.Media, error) {
+	if err := w.queries.Wait(ctx); err != nil {
+		return authenta.Media{}, err
+	}
+	m, err := w.Client.Get(ctx, id)
+	if err == nil {
+		w.polling.Succeeded()
+	}
+	return m, err
+}

@@ -1,0 +1,204 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/authenta/authenta-ingest/authenta"
+	"github.com/authenta/authenta-ingest/queue"
+)
+
+// upload takes a job from wherever it is to where the platform has its bytes. Each step is in the ledger before it
+// leaves this machine, and a step whose end is unknown is looked up before it is taken again.
+func (w *Worker) upload(ctx context.Context, t *queue.Task) queue.Settlement {
+	if c, closed := w.polling.Closed(); closed && !(t.Sending.IsZero() && t.Creating.IsZero()) {
+		return queue.RetryAfter(max(0, time.Until(c.Until)) + backoff()) // it has to be looked up first
+	}
+	if !t.Sending.IsZero() {
+		if s, settled := w.lookForBytes(ctx, t); settled {
+			return s
+		}
+	}
+	if !t.Creating.IsZero() {
+		if s, settled := w.lookForRecord(ctx, t); settled {
+			return s
+		}
+	}
+	file, fault := openCopy(t.Drops)
+	if fault != nil {
+		return queue.Reject(*fault)
+	}
+	defer file.Close()
+	if t.State == queue.Reserved && time.Until(t.URLExpires) < spareLife {
+		if err := t.Apply(ctx, queue.Abandoned{}); err != nil {
+			return w.letGo(t, err)
+		}
+	}
+	if s, ok := w.reserve(ctx, t); !ok {
+		return s
+	}
+	return w.send(ctx, t, file)
+}
+
+// lookForBytes finds out whether the bytes of a PUT that was not answered have arrived. The platform may notice them
+// late, so that "not there" counts only when it is said again after a while.
+func (w *Worker) lookForBytes(ctx context.Context, t *queue.Task) (queue.Settlement, bool) {
+	m, err := w.get(ctx, authenta.MediaID(t.MediaID))
+	switch {
+	case err != nil:
+		return w.refused(ctx, query, err), true
+	case m.Status != authenta.StatusInited:
+		return queue.HandOver(), true
+	case t.Asked.IsZero():
+		if err := t.Apply(ctx, queue.NotThereYet{At: now()}); err != nil {
+			return w.letGo(t, err), true
+		}
+		return queue.RetryAfter(w.LateAfter), true
+	case time.Since(t.Asked) < w.LateAfter:
+		return queue.RetryAfter(w.LateAfter - time.Since(t.Asked)), true
+	}
+	if err := t.Apply(ctx, queue.SendFailed{}); err != nil {
+		return w.letGo(t, err), true
+	}
+	return queue.Settlement{}, false
+}
+
+// lookForRecord looks in the platform's list for the media record of a create that was not answered. A record that
+// has its bytes is adopted. One that has none cannot be filled, unless the list tells its upload URL, and has cost
+// nothing: another takes its place.
+func (w *Worker) lookForRecord(ctx context.Context, t *queue.Task) (queue.Settlement, bool) {
+	m, err := w.findLost(ctx, t.Job)
+	switch {
+	case err != nil:
+		return w.refused(ctx, query, err), true
+	case m == nil:
+		return queue.Settlement{}, false
+	case m.Status != authenta.StatusInited:
+		if err := t.Apply(ctx, queue.Adopted{MediaID: string(m.ID), At: now()}); err != nil {
+			return w.letGo(t, err), true
+		}
+		return queue.HandOver(), true
+	case m.UploadURL != "":
+		if err := t.Apply(ctx, created(*m)); err != nil {
+			return w.letGo(t, err), true
+		}
+		if err := t.Apply(ctx, queue.SendFailed{}); err != nil { // nothing was sent yet
+			return w.letGo(t, err), true
+		}
+	}
+	return queue.Settlement{}, false
+}
+
+// reserve makes sure that there is a media record with an upload URL, and that the ledger knows that the bytes are
+// about to be sent to it.
+func (w *Worker) reserve(ctx context.Context, t *queue.Task) (queue.Settlement, bool) {
+	if t.State == queue.Reserved {
+		if err := t.Apply(ctx, queue.SendStarted{At: now()}); err != nil {
+			return w.letGo(t, err), false
+		}
+		return queue.Settlement{}, true
+	}
+	if err := w.mutations.Wait(ctx); err != nil {
+		return queue.RetryAfter(0), false
+	}
+	name := t.Drops[0].Name
+	name = authenta.Name(strings.TrimSuffix(name, filepath.Ext(name)), string(t.Digest))
+	if err := t.Apply(ctx, queue.CreateStarted{Name: name, At: now()}); err != nil {
+		return w.letGo(t, err), false
+	}
+	m, err := w.Client.Create(ctx, authenta.NewMedia{
+		Name: t.Name, ContentType: t.ContentType, Size: t.Size, Model: authenta.Model(t.Model),
+	})
+	if err != nil {
+		if e, ok := errors.AsType[*authenta.Error](err); ok && !e.MaybeDone {
+			w.note(t, queue.CreateRefused{})
+		}
+		return w.refused(ctx, mutation, err), false
+	}
+	w.uploading.Succeeded()
+	if err := t.Apply(ctx, created(m)); err != nil {
+		return w.letGo(t, err), false
+	}
+	return queue.Settlement{}, true
+}
+
+// send puts the bytes to the upload URL.
+func (w *Worker) send(ctx context.Context, t *queue.Task, file *os.File) queue.Settlement {
+	err := w.Client.Upload(ctx, authenta.Upload{
+		ID: authenta.MediaID(t.MediaID), URL: authenta.PresignedURL(t.UploadURL), ContentType: t.ContentType, Size: t.Size,
+	}, file)
+	e, failed := errors.AsType[*authenta.Error](err)
+	if (!failed || e.Kind == authenta.KindFileChanged) && altered(file, t.Job) {
+		// What the platform got, if anything, is not what was hashed: its verdict would be about something else.
+		w.note(t, queue.Abandoned{})
+		return queue.Reject(queue.Fault{Reason: queue.Changed, Message: file.Name() + " was altered while it was uploaded"})
+	}
+	switch {
+	case !failed:
+		return queue.HandOver()
+	case ctx.Err() != nil: // we broke it off ourselves
+		if !e.MaybeDone {
+			w.note(t, queue.SendFailed{})
+		}
+		return queue.RetryAfter(0)
+	case e.MaybeDone: // the ledger says so already
+	case e.Kind == authenta.KindURLExpired:
+		w.note(t, queue.Abandoned{})
+		return queue.RetryAfter(0)
+	case e.Kind == authenta.KindStorageRefused || e.Kind == authenta.KindRejected:
+		w.note(t, queue.SendFailed{})
+		if t.Attempts >= storageTries {
+			return queue.Reject(queue.Fault{Reason: queue.Rejected, Code: e.Code, Message: message(e)})
+		}
+		return queue.RetryAfter(backoff())
+	default:
+		w.note(t, queue.SendFailed{})
+	}
+	w.Log.Info("an upload is tried again", "file", t.Drops[0].Name, "error", err)
+	w.uploading.Refused(Outage, err.Error(), e.RetryAfter)
+	return queue.RetryAfter(backoff())
+}
+
+const (
+	// spareLife is how much of an upload URL's life must be left for a PUT to begin.
+	spareLife = time.Minute
+	// assumedLife is the life of an upload URL that does not tell: the documentation says about an hour.
+	assumedLife = 45 * time.Minute
+	// storageTries is how often storage may refuse a file with an answer of its own before that is believed.
+	storageTries = 4
+)
+
+func created(m authenta.Media) queue.Created {
+	at := now()
+	expires := m.UploadExpires
+	if expires.IsZero() {
+		expires = at.Add(assumedLife)
+	}
+	return queue.Created{MediaID: string(m.ID), UploadURL: string(m.UploadURL), Expires: expires.UTC(), At: at}
+}
+
+// note writes to the ledger what is known after a call that failed, even if the context has ended by then. If it
+// cannot, the ledger goes on saying that the call's end is unknown, which costs a look and is never wrong.
+func (w *Worker) note(t *queue.Task, e queue.Event) {
+	ctx, cancel := context.WithTimeout(context.Background(), noteTime)
+	defer cancel()
+	if err := t.Apply(ctx, e); err != nil {
+		w.Log.Debug("not noted", "job", t.Key, "error", err)
+	}
+}
+
+// noteTime is less than what is left of a delivery when its context ends (see queue.Work).
+const noteTime = 2 * time.Second
+
+// letGo gives a job back that the ledger does not let us move on.
+func (w *Worker) letGo(t *queue.Task, err error) queue.Settlement {
+	w.Log.Info("a job is given back", "job", t.Key, "error", err)
+	return queue.RetryAfter(time.Second)
+}
+
+// now is the time as the ledger writes it.
+func now() time.Time { return time.Now().UTC() }
