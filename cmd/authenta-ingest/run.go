@@ -1,0 +1,246 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/authenta/authenta-ingest/authenta"
+	"github.com/authenta/authenta-ingest/authenta/sandbox"
+	"github.com/authenta/authenta-ingest/queue"
+	"github.com/authenta/authenta-ingest/queue/embedded"
+	"github.com/authenta/authenta-ingest/watcher"
+	"github.com/authenta/authenta-ingest/worker"
+)
+
+// runOptions are the flags of 'run'.
+type runOptions struct {
+	sandbox bool
+	once    bool
+	json    bool
+}
+
+func runCommand() *cobra.Command {
+	var o runOptions
+	cmd := &cobra.Command{
+		Use:   "run [DIR...]",
+		Short: "Watch folders and have what arrives in them judged",
+		Long: `Watch the given folders and those of INGEST_DIRS, have every image and video that
+arrives in them judged, and publish the verdicts on NATS and on standard output.
+
+With --sandbox no account is needed: a simulated platform runs inside the process.
+Its verdicts mean nothing, and what it judged is kept apart from the real state.`,
+		RunE: func(cmd *cobra.Command, dirs []string) error {
+			s, mistakes := readSettings()
+			for _, dir := range dirs {
+				mistakes.folder(dir)
+			}
+			if s.Dirs = append(s.Dirs, dirs...); len(s.Dirs) == 0 {
+				mistakes.found = append(mistakes.found, errors.New("nothing to watch: name folders (run DIR...), or set INGEST_DIRS"))
+			}
+			if !o.sandbox {
+				s.account(mistakes)
+			}
+			if err := mistakes.err(); err != nil {
+				return err
+			}
+			log := newLog(cmd.ErrOrStderr(), s.LogLevel)
+			for _, name := range unknown() {
+				log.Warn("this version knows no such setting; it is ignored", "setting", name)
+			}
+			return run(cmd.Context(), s, o, cmd.OutOrStdout(), cmd.ErrOrStderr(), log)
+		},
+	}
+	f := cmd.Flags()
+	f.BoolVar(&o.sandbox, "sandbox", false, "use a simulated platform inside the process")
+	f.BoolVar(&o.once, "once", false, "process what is there, wait until all of it is judged or failed, and exit")
+	f.BoolVar(&o.json, "json", false, "print each verdict as a JSON line")
+	return cmd
+}
+
+// onStep is called before and after every durable step. Tests kill the process there.
+var onStep func(point string)
+
+// run builds the parts, lets them work until ctx ends or --once is done, and takes them down in the reverse order.
+func run(ctx context.Context, s settings, o runOptions, stdout, stderr io.Writer, log *slog.Logger) (err error) {
+	if o.sandbox {
+		platform, err := insideSandbox(&s)
+		if err != nil {
+			return &exitError{exitFailure, err}
+		}
+		defer platform.close()
+	}
+	broker, err := openBroker(ctx, s, log)
+	if err != nil {
+		return stopped(ctx, err)
+	}
+	defer func() { err = errors.Join(err, broker.close()) }()
+	platform := s.URL
+	if o.sandbox {
+		platform = "sandbox" // wherever it listens this time
+	}
+	q, err := queue.Open(ctx, broker.conn, queue.Options{
+		Namespace: queue.Namespace(s.Namespace), Platform: platform, Replicas: s.Replicas,
+		InFlight: s.InFlight, ResultTTL: s.ResultTTL, Log: log, Step: onStep,
+	})
+	if err != nil {
+		return stopped(ctx, fmt.Errorf("prepare NATS: %w", err))
+	}
+	client, err := authenta.New(authenta.Options{
+		BaseURL: s.URL, Credentials: s.keys().read, UserAgent: "authenta-ingest/" + version(),
+	})
+	if err != nil {
+		return &exitError{exitUsage, err}
+	}
+	work := worker.New(worker.Options{
+		Queue: q, Client: client, MutationRate: s.MutationRate, QueryRate: s.QueryRate, Uploads: s.Uploads,
+		InFlight: s.InFlight, PollTimeout: s.PollTimeout, Grace: s.Drain * 2 / 3, Log: log,
+	})
+	watch, err := watcher.New(watcher.Options{
+		Queue: q, Dirs: s.Dirs, Exclude: []string{s.StateDir}, Images: models(s.ModelImage), Videos: models(s.ModelVideo),
+		Settle: s.Settle, Rescan: s.Rescan, Log: log,
+	})
+	if err != nil {
+		return &exitError{exitUsage, err}
+	}
+	log.Info("watching", "folders", strings.Join(watch.Dirs, ", "), "platform", platform, "nats", broker.address)
+	d := daemon{queue: q, worker: work, watcher: watch, report: newReport(q, o, stdout, stderr, log)}
+	return d.run(ctx, o.once)
+}
+
+// insideSandbox starts a simulated platform and points the settings to it. Its state stays apart from the real one's.
+func insideSandbox(s *settings) (*sandboxServer, error) {
+	s.StateDir = filepath.Join(s.StateDir, "sandbox")
+	o := sandbox.Options{
+		ClientID: "sandbox-id", ClientSecret: "sandbox-secret",
+		Credits: sandbox.Unlimited, MutationQuota: sandbox.Unlimited, QueryQuota: sandbox.Unlimited,
+		Latency: 2 * time.Second, Journal: filepath.Join(s.StateDir, "platform.jsonl"),
+	}
+	if err := makeDir(s.StateDir); err != nil {
+		return nil, err
+	}
+	platform, err := startSandbox(sandboxAddr, o) // the usual address, so that upload URLs survive a restart
+	if err != nil {
+		platform, err = startSandbox("127.0.0.1:0", o)
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.URL = platform.url
+	s.ClientID, s.ClientSecret, s.APIKey = o.ClientID, o.ClientSecret, ""
+	s.ClientIDFile, s.ClientSecretFile, s.APIKeyFile = "", "", ""
+	return platform, nil
+}
+
+// A broker is the connection to NATS, and the embedded server behind it, if it is that.
+type broker struct {
+	conn    *queue.Conn
+	server  *embedded.Server // nil: external
+	address string           // where subscribers find it, for the log
+}
+
+func openBroker(ctx context.Context, s settings, log *slog.Logger) (*broker, error) {
+	if s.NATSURL != "" {
+		conn, err := queue.Dial(ctx, queue.Server{
+			URL: s.NATSURL, Creds: s.NATSCreds, CA: s.NATSTLSCA, Cert: s.NATSTLSCert, Key: s.NATSTLSKey,
+		}, log)
+		return &broker{conn: conn, address: redactAll(s.NATSURL)}, err
+	}
+	server, err := embedded.Start(s.embedded(log))
+	if err != nil {
+		return nil, err
+	}
+	conn, err := server.Connect()
+	if err != nil {
+		return nil, errors.Join(err, server.Close())
+	}
+	address := "embedded, no listener"
+	if a := server.Addr(); a != "" {
+		address = "nats://" + a
+	}
+	return &broker{conn: conn, server: server, address: address}, nil
+}
+
+func (b *broker) close() error {
+	b.conn.Close()
+	if b.server != nil {
+		return b.server.Close()
+	}
+	return nil
+}
+
+// stopped turns an error that a signal caused into a clean end.
+func stopped(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return &exitError{exitFailure, err}
+}
+
+// A daemon is the parts at work.
+type daemon struct {
+	queue   *queue.Queue
+	worker  *worker.Worker
+	watcher *watcher.Watcher
+	report  *report
+}
+
+// errOnceDone ends the parts when --once has nothing left to wait for.
+var errOnceDone = errors.New("done")
+
+func (d *daemon) run(ctx context.Context, once bool) error {
+	from, err := d.queue.End(ctx)
+	if err != nil {
+		return stopped(ctx, err)
+	}
+	reading, stopReading := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopReading()
+	readers, reading := errgroup.WithContext(reading)
+	readers.Go(func() error { return d.report.run(reading, from) })
+
+	parts, working := errgroup.WithContext(ctx)
+	part := func(name string, run func(context.Context) error) {
+		parts.Go(func() error {
+			if err := run(working); err != nil || working.Err() != nil {
+				return err
+			}
+			return fmt.Errorf("%s stopped by itself", name)
+		})
+	}
+	part("worker", d.worker.Run)
+	part("watcher", d.watcher.Run)
+	part("report", func(ctx context.Context) error {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-reading.Done():
+			return readers.Wait()
+		}
+	})
+	if once {
+		part("once", d.untilDone)
+	}
+	err = parts.Wait()
+	d.report.catchUp(reading)
+	stopReading()
+	readErr := readers.Wait()
+	switch exit, ok := errors.AsType[*exitError](err); {
+	case errors.Is(err, errOnceDone):
+		return d.report.conclude(nil)
+	case ok:
+		return d.report.conclude(exit)
+	case err != nil:
+		return &exitError{exitFailure, err}
+	case readErr != nil:
+		return &exitError{exitFailure, readErr}
+	}
+	return nil
+}

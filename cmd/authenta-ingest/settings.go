@@ -1,0 +1,217 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/kelseyhightower/envconfig"
+
+	"github.com/authenta/authenta-ingest/queue"
+	"github.com/authenta/authenta-ingest/queue/embedded"
+	"github.com/authenta/authenta-ingest/watcher"
+)
+
+// settings is everything that the environment may say. The tags are the documentation: 'config' and the README's table
+// are made of them.
+type settings struct {
+	URL              string        `envconfig:"AUTHENTA_URL" default:"https://platform.authenta.ai" desc:"address of the platform"`
+	ClientID         string        `envconfig:"AUTHENTA_CLIENT_ID" desc:"key pair: id"`
+	ClientIDFile     string        `envconfig:"AUTHENTA_CLIENT_ID_FILE" desc:"key pair: file with the id, read again when it changes"`
+	ClientSecret     string        `envconfig:"AUTHENTA_CLIENT_SECRET" secret:"true" desc:"key pair: secret"`
+	ClientSecretFile string        `envconfig:"AUTHENTA_CLIENT_SECRET_FILE" desc:"key pair: file with the secret, read again when it changes"`
+	APIKey           string        `envconfig:"AUTHENTA_API_KEY" secret:"true" desc:"bearer key, instead of the pair"`
+	APIKeyFile       string        `envconfig:"AUTHENTA_API_KEY_FILE" desc:"file with the bearer key, read again when it changes"`
+	MutationRate     float64       `envconfig:"AUTHENTA_MUTATION_RATE" default:"5" desc:"media records created per second, at most"`
+	QueryRate        float64       `envconfig:"AUTHENTA_QUERY_RATE" default:"10" desc:"polls per second, at most"`
+	NATSURL          string        `envconfig:"NATS_URL" desc:"external NATS; empty starts the embedded server"`
+	NATSCreds        string        `envconfig:"NATS_CREDS" desc:"credentials file for the external NATS"`
+	NATSTLSCA        string        `envconfig:"NATS_TLS_CA" desc:"PEM file of the authority that signed the external NATS's certificate"`
+	NATSTLSCert      string        `envconfig:"NATS_TLS_CERT" desc:"PEM file of our client certificate"`
+	NATSTLSKey       string        `envconfig:"NATS_TLS_KEY" desc:"PEM file of its key"`
+	NATSListen       string        `envconfig:"INGEST_NATS_LISTEN" default:"127.0.0.1:4222" desc:"where the embedded NATS listens for subscribers; off for nowhere"`
+	NATSToken        string        `envconfig:"INGEST_NATS_TOKEN" secret:"true" desc:"token that subscribers of the embedded NATS must show"`
+	StateDir         string        `envconfig:"INGEST_STATE_DIR" default:"./.authenta-ingest" desc:"folder of the embedded NATS's store"`
+	Sync             string        `envconfig:"INGEST_SYNC" default:"always" desc:"fsync of the embedded store: always, or every so often, such as 1s"`
+	Dirs             []string      `envconfig:"INGEST_DIRS" desc:"folders to watch, comma-separated; 'run DIR...' adds to them"`
+	Namespace        string        `envconfig:"INGEST_NAMESPACE" default:"authenta" desc:"first token of every subject, prefix of stream and bucket names"`
+	ModelImage       []string      `envconfig:"INGEST_MODEL_IMAGE" default:"AC-1" desc:"models that judge images, comma-separated"`
+	ModelVideo       []string      `envconfig:"INGEST_MODEL_VIDEO" default:"DF-1" desc:"models that judge videos, comma-separated"`
+	Settle           time.Duration `envconfig:"INGEST_SETTLE" default:"5s" desc:"a file is complete when nothing about it changed for this long"`
+	Rescan           time.Duration `envconfig:"INGEST_RESCAN" default:"5m" desc:"time between safety scans of the folders"`
+	Replicas         int           `envconfig:"INGEST_REPLICAS" default:"1" desc:"copies of streams and buckets on an external NATS cluster"`
+	Uploads          int           `envconfig:"INGEST_UPLOADS" default:"4" desc:"uploads at a time"`
+	InFlight         int           `envconfig:"INGEST_IN_FLIGHT" default:"100000" desc:"media awaiting a result, at most"`
+	PollTimeout      time.Duration `envconfig:"INGEST_POLL_TIMEOUT" default:"1h" desc:"a result that is not there by then fails the file as 'timeout'"`
+	ResultTTL        time.Duration `envconfig:"INGEST_RESULT_TTL" default:"720h" desc:"how long a verdict answers for the same content"`
+	Drain            time.Duration `envconfig:"INGEST_DRAIN" default:"30s" desc:"time to stop cleanly"`
+	LogLevel         string        `envconfig:"INGEST_LOG_LEVEL" default:"info" desc:"debug, info, warn or error"`
+}
+
+// readSettings reads the environment, and collects every mistake in it.
+func readSettings() (settings, *mistakes) {
+	var s settings
+	m := &mistakes{spoilt: map[string]bool{}}
+	value := reflect.ValueOf(&s).Elem()
+	for _, field := range reflect.VisibleFields(value.Type()) {
+		// envconfig stops at the first mistake, so each field is processed as a struct of its own.
+		one := reflect.New(reflect.StructOf([]reflect.StructField{field}))
+		if err := envconfig.Process("", one.Interface()); err != nil {
+			m.unreadable(err)
+			continue
+		}
+		value.FieldByIndex(field.Index).Set(one.Elem().Field(0))
+	}
+	s.check(m)
+	return s, m
+}
+
+// mistakes collects what is wrong with the settings.
+type mistakes struct {
+	found  []error
+	spoilt map[string]bool // settings that could not be read; their values mean nothing
+}
+
+// err is all of it, one mistake a line, as the end of the program; nil if there is none.
+func (m *mistakes) err() error {
+	if len(m.found) == 0 {
+		return nil
+	}
+	return &exitError{exitUsage, errors.Join(m.found...)}
+}
+
+// unreadable notes a value that is not of its setting's type.
+func (m *mistakes) unreadable(err error) {
+	parse, ok := errors.AsType[*envconfig.ParseError](err)
+	if !ok {
+		m.found = append(m.found, err)
+		return
+	}
+	m.spoilt[parse.KeyName] = true
+	want := map[string]string{
+		"time.Duration": "a duration such as 30s, 5m or 2h", "int": "a whole number", "float64": "a number",
+	}[parse.TypeName]
+	m.found = append(m.found, fmt.Errorf("%s=%q: want %s", parse.KeyName, parse.Value, want))
+}
+
+// refuse notes a bad value of a setting.
+func (m *mistakes) refuse(bad bool, name string, value any, want string) {
+	if bad && !m.spoilt[name] {
+		m.found = append(m.found, fmt.Errorf("%s=%v: want %s", name, value, want))
+	}
+}
+
+// exclusive notes that both of two settings are given.
+func (m *mistakes) exclusive(nameA, a, nameB, b string) {
+	if a != "" && b != "" {
+		m.found = append(m.found, fmt.Errorf("%s and %s are both set: keep one", nameA, nameB))
+	}
+}
+
+func (s settings) check(m *mistakes) {
+	m.refuse(!isHTTP(s.URL), "AUTHENTA_URL", redact(s.URL), "an address such as https://platform.authenta.ai")
+	m.exclusive("AUTHENTA_CLIENT_ID", s.ClientID, "AUTHENTA_CLIENT_ID_FILE", s.ClientIDFile)
+	m.exclusive("AUTHENTA_CLIENT_SECRET", s.ClientSecret, "AUTHENTA_CLIENT_SECRET_FILE", s.ClientSecretFile)
+	m.exclusive("AUTHENTA_API_KEY", s.APIKey, "AUTHENTA_API_KEY_FILE", s.APIKeyFile)
+	m.refuse(s.MutationRate <= 0, "AUTHENTA_MUTATION_RATE", s.MutationRate, "more than 0")
+	m.refuse(s.QueryRate <= 0, "AUTHENTA_QUERY_RATE", s.QueryRate, "more than 0")
+	m.refuse((s.NATSTLSCert == "") != (s.NATSTLSKey == ""), "NATS_TLS_CERT", s.NATSTLSCert, "NATS_TLS_KEY set with it, or neither")
+	m.refuse(!queue.Namespace(s.Namespace).Valid(), "INGEST_NAMESPACE", s.Namespace, "letters, digits, - and _")
+	m.refuse(!validModels(s.ModelImage), "INGEST_MODEL_IMAGE", s.ModelImage, "models such as AC-1, comma-separated")
+	m.refuse(!validModels(s.ModelVideo), "INGEST_MODEL_VIDEO", s.ModelVideo, "models such as DF-1, comma-separated")
+	m.refuse(s.Settle <= 0, "INGEST_SETTLE", s.Settle, "more than 0")
+	m.refuse(s.Rescan <= 0, "INGEST_RESCAN", s.Rescan, "more than 0")
+	m.refuse(s.Replicas < 1 || s.Replicas > 5, "INGEST_REPLICAS", s.Replicas, "1 to 5")
+	m.refuse(s.Uploads < 1, "INGEST_UPLOADS", s.Uploads, "1 or more")
+	m.refuse(s.InFlight < 1, "INGEST_IN_FLIGHT", s.InFlight, "1 or more")
+	m.refuse(s.PollTimeout <= 0, "INGEST_POLL_TIMEOUT", s.PollTimeout, "more than 0")
+	m.refuse(s.ResultTTL < time.Minute, "INGEST_RESULT_TTL", s.ResultTTL, "1m or more")
+	m.refuse(s.Drain < time.Second, "INGEST_DRAIN", s.Drain, "1s or more")
+	_, err := parseLevel(s.LogLevel)
+	m.refuse(err != nil, "INGEST_LOG_LEVEL", s.LogLevel, "debug, info, warn or error")
+	for _, dir := range s.Dirs {
+		m.folder(dir)
+	}
+	if s.NATSURL == "" {
+		if err := s.embedded(nil).Check(); err != nil {
+			m.found = append(m.found, err)
+		}
+	}
+}
+
+// folder notes a folder that cannot be watched.
+func (m *mistakes) folder(dir string) {
+	if err := watcher.CheckDir(dir); err != nil {
+		m.found = append(m.found, err)
+	}
+}
+
+// account notes that there are no keys, or half of a pair.
+func (s settings) account(m *mistakes) {
+	id, secret, key := s.ClientID+s.ClientIDFile, s.ClientSecret+s.ClientSecretFile, s.APIKey+s.APIKeyFile
+	switch {
+	case key != "" && id+secret != "":
+		m.found = append(m.found, errors.New("AUTHENTA_API_KEY and a key pair are both set: keep one"))
+	case key == "" && (id == "") != (secret == ""):
+		m.found = append(m.found, errors.New("AUTHENTA_CLIENT_ID and AUTHENTA_CLIENT_SECRET belong together: set both"))
+	case key+id+secret == "":
+		m.found = append(m.found, errors.New("no key: set AUTHENTA_CLIENT_ID and AUTHENTA_CLIENT_SECRET, or AUTHENTA_API_KEY "+
+			"(or try it without an account: run --sandbox)"))
+	default:
+		if _, err := s.keys().read(); err != nil {
+			m.found = append(m.found, err)
+		}
+	}
+}
+
+func isHTTP(address string) bool {
+	u, err := url.Parse(address)
+	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != ""
+}
+
+// redact hides the password of an address.
+func redact(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return "(unreadable)"
+	}
+	return u.Redacted()
+}
+
+func validModels(models []string) bool {
+	return len(models) > 0 && !slices.ContainsFunc(models, func(m string) bool { return !queue.Model(m).Valid() })
+}
+
+func models(names []string) []queue.Model {
+	out := make([]queue.Model, len(names))
+	for i, n := range names {
+		out[i] = queue.Model(n)
+	}
+	return out
+}
+
+func (s settings) embedded(log *slog.Logger) embedded.Options {
+	return embedded.Options{Dir: s.StateDir, Listen: s.NATSListen, Token: s.NATSToken, Sync: s.Sync, Log: log}
+}
+
+// unknown lists the variables that look like settings of this program and are none.
+func unknown() []string {
+	known := map[string]bool{}
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[settings]()) {
+		known[f.Tag.Get("envconfig")] = true
+	}
+	var names []string
+	for _, variable := range os.Environ() {
+		name, _, _ := strings.Cut(variable, "=")
+		if (strings.HasPrefix(name, "INGEST_") || strings.HasPrefix(name, "AUTHENTA_")) && !known[name] {
+			names = append(names, name)
+		}
+	}
+	return names
+}
