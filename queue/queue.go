@@ -166,26 +166,34 @@ func (q *Queue) setUp(ctx context.Context) error {
 		q.workers[stage] = c
 	}
 	var err error
-	if q.ledger, err = q.bucket(ctx, "ledger", ledgerBytes); err != nil {
+	if q.ledger, err = q.bucket(ctx, "ledger", ledgerBytes, jetstream.DefaultPersistMode); err != nil {
 		return err
 	}
-	if q.files, err = q.bucket(ctx, "files", filesBytes); err != nil {
-		return err
+	// An entry of the registry may be lost in a crash: its file is then hashed and submitted once more, as the same
+	// drop. So it need not wait for the disk, which has enough to do.
+	lazily := jetstream.AsyncPersistMode
+	if q.Replicas > 1 { // replicas do not allow it, and are lazy anyway
+		lazily = jetstream.DefaultPersistMode
 	}
-	return nil
+	q.files, err = q.bucket(ctx, "files", filesBytes, lazily)
+	return err
 }
 
-// bucket makes a KV bucket and returns its stream. Records are written to the stream itself, because the KV
-// interface drops a record's TTL when it updates it.
-func (q *Queue) bucket(ctx context.Context, name string, bytes int64) (jetstream.Stream, error) {
+// bucket makes a KV bucket and returns its stream. It is made as a stream, and records are written to that, because the
+// KV interface cannot say how a bucket persists, and drops a record's TTL when it updates it.
+func (q *Queue) bucket(ctx context.Context, name string, bytes int64, persist jetstream.PersistModeType) (jetstream.Stream, error) {
 	name = q.ns.name(name)
-	_, err := q.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
-		Bucket: name, Replicas: q.Replicas, MaxBytes: bytes, LimitMarkerTTL: time.Minute,
+	s, err := q.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+		Name: "KV_" + name, Subjects: []string{"$KV." + name + ".>"}, Replicas: q.Replicas, MaxBytes: bytes,
+		Discard: jetstream.DiscardNew, PersistMode: persist,
+		// What makes a stream a bucket to KV clients:
+		MaxMsgsPerSubject: 1, AllowRollup: true, DenyDelete: true, AllowDirect: true,
+		AllowMsgTTL: true, SubjectDeleteMarkerTTL: time.Minute,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("create bucket %s (%d replicas, %d MB): %w", name, q.Replicas, bytes>>20, err)
 	}
-	return q.js.Stream(ctx, "KV_"+name)
+	return s, nil
 }
 
 // bind ties the store to its platform: the verdicts and media ids of one mean nothing at another.

@@ -24,6 +24,7 @@ type result struct {
 
 // intake deals with complete files, one at a time, until ctx ends.
 func (w *Watcher) intake(ctx context.Context) error {
+	buf := make([]byte, 128<<10) // what disks and SHA-256 like to have at a time
 	for {
 		var g sighting
 		select {
@@ -31,7 +32,7 @@ func (w *Watcher) intake(ctx context.Context) error {
 			return nil
 		case g = <-w.ready:
 		}
-		again := w.take(ctx, g)
+		again := w.take(ctx, g, buf)
 		select {
 		case <-ctx.Done():
 			return nil
@@ -41,7 +42,7 @@ func (w *Watcher) intake(ctx context.Context) error {
 }
 
 // take deals with one complete file, and reports whether it has to be looked at again.
-func (w *Watcher) take(ctx context.Context, g sighting) (again bool) {
+func (w *Watcher) take(ctx context.Context, g sighting, buf []byte) (again bool) {
 	entry, err := w.Queue.Entry(ctx, g.path)
 	if err != nil && ctx.Err() == nil {
 		w.Log.Warn("a file is looked at as if it were new", "file", g.path, "error", err)
@@ -50,7 +51,7 @@ func (w *Watcher) take(ctx context.Context, g sighting) (again bool) {
 	if known && entry.Reason != queue.Unreadable {
 		return false
 	}
-	c, err := read(ctx, g)
+	c, err := read(ctx, g, buf)
 	switch {
 	case err == nil:
 		err = w.submit(ctx, g, c)
@@ -80,7 +81,7 @@ type content struct {
 var errAltered = errors.New("altered while it was read")
 
 // read finds out what a file is and, if that can be media, hashes all of it.
-func read(ctx context.Context, g sighting) (content, error) {
+func read(ctx context.Context, g sighting, buf []byte) (content, error) {
 	f, err := os.Open(g.path)
 	if err != nil {
 		return content{}, err
@@ -98,7 +99,7 @@ func read(ctx context.Context, g sighting) (content, error) {
 	}
 	if isMedia(c.contentType) {
 		h := sha256.New()
-		if _, err := io.Copy(h, reader{ctx, f}); err != nil {
+		if _, err := io.CopyBuffer(h, reader{ctx, f}, buf); err != nil {
 			return content{}, err
 		}
 		c.digest = queue.Digest(hex.EncodeToString(h.Sum(nil)))

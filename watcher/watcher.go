@@ -102,10 +102,14 @@ func CheckDir(dir string) error {
 	return d.Close()
 }
 
+// absolute returns the folders' own paths: a link to one would not be walked.
 func absolute(dirs []string) ([]string, error) {
 	out := make([]string, 0, len(dirs))
 	for _, d := range dirs {
 		abs, err := filepath.Abs(d)
+		if err == nil {
+			abs, err = filepath.EvalSymlinks(abs)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("folder %s: %w", d, err)
 		}
