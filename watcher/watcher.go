@@ -64,6 +64,11 @@ type Watcher struct {
 // New checks that the folders can be watched, and returns a watcher.
 func New(o Options) (*Watcher, error) {
 	o = o.withDefaults()
+	for _, dir := range o.Dirs {
+		if err := CheckDir(dir); err != nil {
+			return nil, err
+		}
+	}
 	dirs, err := absolute(o.Dirs)
 	if err != nil {
 		return nil, err
@@ -102,16 +107,16 @@ func CheckDir(dir string) error {
 	return d.Close()
 }
 
-// absolute returns the folders' own paths: a link to one would not be walked.
+// absolute returns the folders' own paths: a link to one would not be walked. A folder need not exist.
 func absolute(dirs []string) ([]string, error) {
 	out := make([]string, 0, len(dirs))
 	for _, d := range dirs {
 		abs, err := filepath.Abs(d)
-		if err == nil {
-			abs, err = filepath.EvalSymlinks(abs)
-		}
 		if err != nil {
 			return nil, fmt.Errorf("folder %s: %w", d, err)
+		}
+		if target, err := filepath.EvalSymlinks(abs); err == nil {
+			abs = target
 		}
 		out = append(out, abs)
 	}
