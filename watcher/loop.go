@@ -9,79 +9,102 @@ import (
 // backlog is how many complete files may wait for the intake before scans have to wait: some pages of names.
 const backlog = 1024
 
-// loop decides what is complete. It alone knows the settling files and those that the intake has.
+// loop decides what is complete, and hands it to the intake, until ctx ends.
 func (w *Watcher) loop(ctx context.Context, firstScan <-chan struct{}) error {
-	s := newSettling(w.Settle)
-	var (
-		ready   []sighting                 // complete, and not yet taken by the intake
-		taken   = map[string]bool{}        // with the intake; true: something was seen of it meanwhile
-		timer   = time.NewTimer(time.Hour) // for the next file to settle
-		caught  = w.caught                 // nil once closed
-		scanned = firstScan                // nil once closed
-	)
+	t := newTriage(w.Settle)
+	timer := time.NewTimer(w.Settle) // for the next file to settle
 	defer timer.Stop()
-	see := func(g sighting) {
-		if _, ok := taken[g.path]; ok {
-			taken[g.path] = true
-		} else if s.see(g, time.Now()) {
-			taken[g.path] = false
-			ready = append(ready, g)
-		}
-	}
+	caught := w.caught // nil once closed
 	for {
-		for g, ok := s.pop(time.Now()); ok; g, ok = s.pop(time.Now()) {
-			if now, ok := look(g.path); ok && now.version.same(g.version) {
-				taken[g.path] = false
-				ready = append(ready, g)
-			} else if ok {
-				see(now)
-			}
-		}
-		if scanned == nil && caught != nil && s.empty() && len(taken) == 0 && len(w.found) == 0 {
+		t.settle()
+		if firstScan == nil && caught != nil && t.idle() && len(w.found) == 0 {
 			close(caught)
 			caught = nil
 		}
-		var (
-			found = w.found
-			out   chan<- sighting
-			head  sighting
-		)
-		if len(ready) > 0 {
-			out, head = w.ready, ready[0]
+		if at, ok := t.settling.next(); ok {
+			timer.Reset(time.Until(at))
 		}
-		if len(ready) >= backlog {
+		found, ready, next := w.found, w.ready, sighting{}
+		if len(t.ready) >= backlog {
 			found = nil
 		}
-		if at, ok := s.next(); ok {
-			timer.Reset(time.Until(at))
+		if len(t.ready) > 0 {
+			next = t.ready[0]
+		} else {
+			ready = nil
 		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-timer.C:
-		case <-scanned:
-			scanned = nil
+		case <-firstScan:
+			firstScan = nil
 		case g := <-found:
-			see(g)
+			t.see(g)
 		case <-w.hints.more:
 			for path := range w.hints.take() {
 				if g, ok := look(path); ok {
-					see(g)
+					t.see(g)
 				}
 			}
-		case out <- head:
-			ready = ready[1:]
+		case ready <- next:
+			t.ready = t.ready[1:]
 		case r := <-w.results:
-			touched := taken[r.path]
-			delete(taken, r.path)
-			if touched || r.again {
-				if g, ok := look(r.path); ok {
-					s.wait(g, time.Now())
-				}
-			}
+			t.done(r)
 		}
 	}
 }
+
+// A triage sorts sightings into files that may still be written, and files that are complete. Only the loop touches it.
+type triage struct {
+	settling *settling
+	ready    []sighting      // complete, and not yet handed to the intake
+	taken    map[string]bool // ready or with the intake; true: seen again meanwhile
+}
+
+func newTriage(settle time.Duration) *triage {
+	return &triage{settling: newSettling(settle), taken: map[string]bool{}}
+}
+
+// see takes note of what a path is now.
+func (t *triage) see(g sighting) {
+	if _, ok := t.taken[g.path]; ok {
+		t.taken[g.path] = true
+	} else if t.settling.see(g, time.Now()) {
+		t.complete(g)
+	}
+}
+
+func (t *triage) complete(g sighting) {
+	t.taken[g.path] = false
+	t.ready = append(t.ready, g)
+}
+
+// settle moves on the files that have settled by now.
+func (t *triage) settle() {
+	for g, ok := t.settling.pop(time.Now()); ok; g, ok = t.settling.pop(time.Now()) {
+		switch now, exists := look(g.path); {
+		case exists && now.version.same(g.version):
+			t.complete(g)
+		case exists: // altered, and no event told of it
+			t.see(now)
+		}
+	}
+}
+
+// done takes a file back from the intake. If it was not dealt with, or touched meanwhile, it has to settle again.
+func (t *triage) done(r result) {
+	touched := t.taken[r.path]
+	delete(t.taken, r.path)
+	if touched || r.again {
+		if g, ok := look(r.path); ok {
+			t.settling.wait(g, time.Now())
+		}
+	}
+}
+
+// idle reports whether no file is waited for.
+func (t *triage) idle() bool { return t.settling.empty() && len(t.taken) == 0 }
 
 // look returns what a path is now; false: no regular file.
 func look(path string) (sighting, bool) {

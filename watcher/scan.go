@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -63,7 +62,7 @@ func (w *Watcher) scan(ctx context.Context, watch *folderEvents, dir string) {
 		case d.IsDir():
 			watch.add(path)
 		case d.Type().IsRegular():
-			w.sight(ctx, path, w.found)
+			w.sight(ctx, path)
 		}
 		return nil
 	})
@@ -72,14 +71,14 @@ func (w *Watcher) scan(ctx context.Context, watch *folderEvents, dir string) {
 	}
 }
 
-// sight sends what a path is now to the loop.
-func (w *Watcher) sight(ctx context.Context, path string, to chan<- sighting) {
-	info, err := os.Lstat(path)
-	if err != nil || !info.Mode().IsRegular() {
+// sight sends what a path is now to the loop, which may have to wait for the intake first.
+func (w *Watcher) sight(ctx context.Context, path string) {
+	g, ok := look(path)
+	if !ok {
 		return
 	}
 	select {
-	case to <- sighting{path: path, version: versionOf(info)}:
+	case w.found <- g:
 	case <-ctx.Done():
 	}
 }
