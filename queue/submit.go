@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -153,10 +154,12 @@ func (q *Queue) publishFailure(ctx context.Context, f Failure) error {
 }
 
 func (q *Queue) publishTerminal(ctx context.Context, subject string, id DropID, message any) error {
-	data, err := json.Marshal(message)
-	if err != nil {
+	var data bytes.Buffer
+	encoder := json.NewEncoder(&data)
+	encoder.SetEscapeHTML(false) // people read the addresses in it
+	if err := encoder.Encode(message); err != nil {
 		return err
 	}
-	_, _, err = q.publish(ctx, write{subject: subject, data: data, id: string(id), last: anySequence})
+	_, _, err := q.publish(ctx, write{subject: subject, data: bytes.TrimSpace(data.Bytes()), id: string(id), last: anySequence})
 	return err
 }

@@ -41,7 +41,7 @@ func newReport(q *queue.Queue, o runOptions, stdout, stderr io.Writer, log *slog
 		outcomes: map[queue.Outcome]int{}, reasons: map[queue.Reason]int{},
 	}
 	if o.once && isTerminal(stderr) {
-		r.bar = progressbar.NewOptions(-1, progressbar.OptionSetWriter(stderr), progressbar.OptionSetDescription("judged"),
+		r.bar = progressbar.NewOptions(-1, progressbar.OptionSetWriter(stderr), progressbar.OptionSetDescription("files"),
 			progressbar.OptionShowCount(), progressbar.OptionClearOnFinish(), progressbar.OptionSetWidth(30))
 	}
 	return r
@@ -125,7 +125,7 @@ func (r *report) failed() int {
 
 // catchUp waits until everything that is on the streams now is reported, but not for long: it can be read there.
 func (r *report) catchUp(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	end, err := r.queue.End(ctx)
 	tick := time.NewTicker(10 * time.Millisecond)

@@ -71,20 +71,25 @@ var onStep func(point string)
 
 // run builds the parts, lets them work until ctx ends or --once is done, and takes them down in the reverse order.
 func run(ctx context.Context, s settings, o runOptions, stdout, stderr io.Writer, log *slog.Logger) (err error) {
-	if o.sandbox {
-		platform, err := insideSandbox(&s)
-		if err != nil {
-			return &exitError{exitFailure, err}
-		}
-		defer platform.close()
+	if o.sandbox { // its jobs and verdicts stay apart from the real ones
+		s.StateDir = filepath.Join(s.StateDir, "sandbox")
 	}
 	broker, err := openBroker(ctx, s, log)
 	if err != nil {
 		return stopped(ctx, err)
 	}
-	defer func() { err = errors.Join(err, broker.close()) }()
+	defer func() {
+		if closing := broker.close(); closing != nil && err == nil {
+			err = &exitError{exitFailure, closing}
+		}
+	}()
 	platform := s.URL
 	if o.sandbox {
+		simulated, err := insideSandbox(&s)
+		if err != nil {
+			return &exitError{exitFailure, err}
+		}
+		defer simulated.close()
 		platform = "sandbox" // wherever it listens this time
 	}
 	q, err := queue.Open(ctx, broker.conn, queue.Options{
@@ -116,9 +121,8 @@ func run(ctx context.Context, s settings, o runOptions, stdout, stderr io.Writer
 	return d.run(ctx, o.once)
 }
 
-// insideSandbox starts a simulated platform and points the settings to it. Its state stays apart from the real one's.
+// insideSandbox starts a simulated platform, which remembers across restarts, and points the settings to it.
 func insideSandbox(s *settings) (*sandboxServer, error) {
-	s.StateDir = filepath.Join(s.StateDir, "sandbox")
 	o := sandbox.Options{
 		ClientID: "sandbox-id", ClientSecret: "sandbox-secret",
 		Credits: sandbox.Unlimited, MutationQuota: sandbox.Unlimited, QueryQuota: sandbox.Unlimited,
