@@ -60,7 +60,7 @@ func TestAnswersOfStorageAreClassified(t *testing.T) {
 		{400, xml("ExpiredToken", "The provided token has expired."), KindURLExpired, "ExpiredToken", true},
 		{403, xml("AccessDenied", "Access Denied"), KindStorageRefused, "AccessDenied", true},
 		{403, xml("SignatureDoesNotMatch", "x"), KindStorageRefused, "SignatureDoesNotMatch", true},
-		{400, xml("IncompleteBody", "x"), KindStorageRefused, "IncompleteBody", true},
+		{400, xml("IncompleteBody", "x"), KindUnavailable, "IncompleteBody", true},
 		{503, xml("SlowDown", "x"), KindThrottled, "SlowDown", true},
 		{500, xml("InternalError", "x"), KindUnavailable, "InternalError", true},
 		{307, xml("TemporaryRedirect", "x"), KindUnavailable, "TemporaryRedirect", true},

@@ -44,6 +44,8 @@ func storageKind(status int, code, message string) Kind {
 		return KindURLExpired
 	case code == "SlowDown" || status == 429:
 		return KindThrottled
+	case code == "RequestTimeout" || code == "IncompleteBody": // the line's fault
+		return KindUnavailable
 	case status/100 == 4:
 		return KindStorageRefused
 	}

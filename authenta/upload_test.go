@@ -86,7 +86,7 @@ func TestUploadMaybeDoneOnceAllBytesHaveLeft(t *testing.T) {
 		"gateway after the file": {answer(502, "<html>"), KindUnavailable, true},
 		"storage after the file": {answer(500, "<Error><Code>InternalError</Code></Error>"), KindUnavailable, false},
 		"storage is busy":        {answer(503, "<Error><Code>SlowDown</Code></Error>"), KindThrottled, false},
-		"refused after the file": {answer(400, "<Error><Code>IncompleteBody</Code></Error>"), KindStorageRefused, false},
+		"refused after the file": {answer(400, "<Error><Code>IncompleteBody</Code></Error>"), KindUnavailable, false},
 		"redirect":               {answer(307, ""), KindUnavailable, true},
 		"expired":                {refuseAtOnce, KindURLExpired, false},
 		"success too early":      {func(http.ResponseWriter, *http.Request) {}, KindUnavailable, false},

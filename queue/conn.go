@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -27,6 +30,9 @@ type Server struct {
 // Dial connects to an external NATS. A server that cannot be reached is waited for until ctx ends; one that
 // refuses the credentials is an error.
 func Dial(ctx context.Context, s Server, log *slog.Logger) (*Conn, error) {
+	if err := CheckURL(s.URL); err != nil {
+		return nil, err
+	}
 	opts := []nats.Option{nats.RetryOnFailedConnect(true)}
 	if s.Creds != "" {
 		opts = append(opts, nats.UserCredentials(s.Creds))
@@ -46,6 +52,21 @@ func Dial(ctx context.Context, s Server, log *slog.Logger) (*Conn, error) {
 		return nil, fmt.Errorf("connect to NATS at NATS_URL: %w", err)
 	}
 	return c, nil
+}
+
+// CheckURL reports what is wrong with a list of addresses, without repeating them: they may have passwords.
+func CheckURL(list string) error {
+	for address := range strings.SplitSeq(list, ",") {
+		address = strings.TrimSpace(address)
+		if !strings.Contains(address, "://") {
+			address = "nats://" + address
+		}
+		u, err := url.Parse(address)
+		if err != nil || u.Hostname() == "" || !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) {
+			return errors.New("NATS_URL: want nats://host:port, tls://host:port, or several of them, comma-separated")
+		}
+	}
+	return nil
 }
 
 // Connect connects with the options that this package relies on: it reconnects for ever, with jitter, and a

@@ -64,8 +64,9 @@ func follow[T any](ctx context.Context, q *Queue, name string, from uint64, rece
 		if err == nil {
 			err = json.Unmarshal(msg.Data(), &v)
 		}
-		if err != nil {
-			return fmt.Errorf("read stream %s: a message is damaged: %w", q.ns.name(name), err)
+		if err != nil { // somebody else's; it must not hide what comes after it
+			q.Log.Warn("a message is passed over", "subject", msg.Subject(), "error", err)
+			continue
 		}
 		receive(v, msg.Data(), meta.Sequence.Stream)
 	}

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"fmt"
 	"slices"
 	"time"
 )
@@ -58,6 +59,9 @@ type Job struct {
 	State State  `json:"state"`
 	Drops []Drop `json:"drops"` // those that wait for this job's answer; at most maxDrops
 
+	// Answered are earlier drops, which had a failure before the job was taken up again; at most maxAnswered.
+	Answered []DropID `json:"answered,omitempty"`
+
 	MediaID    string    `json:"mid,omitempty"`
 	UploadURL  string    `json:"upload_url,omitempty"` // presigned: a secret
 	URLExpires time.Time `json:"url_expires,omitzero"`
@@ -67,6 +71,7 @@ type Job struct {
 	Sending  time.Time `json:"sending,omitzero"`   // since when a PUT may be under way or unanswered
 	Asked    time.Time `json:"asked,omitzero"`     // when the platform first said that it has no bytes of that PUT
 	Attempts int       `json:"attempts,omitempty"` // PUTs begun
+	Refusals int       `json:"refusals,omitempty"` // PUTs that storage refused for what they were
 
 	QueuedAt   time.Time `json:"queued_at"`
 	UploadedAt time.Time `json:"uploaded_at,omitzero"`
@@ -78,9 +83,36 @@ type Job struct {
 	Stopped   State      `json:"stopped,omitempty"`   // in Failed: where a retry goes on
 }
 
-// maxDrops bounds a record: with names of 255 bytes in paths of 4 KiB, a hundred drops still fit a message
-// of 1 MB, which is what servers take by default.
-const maxDrops = 100
+// What bounds a record, so that with its verdict it fits a message of 1 MB, which is what servers take by default.
+const (
+	maxDrops    = 100
+	maxAnswered = 500
+	maxRecord   = 512 << 10 // bytes of its drops
+)
+
+// size is about what the job's drops take in a record.
+func (j Job) size() int {
+	n := 0
+	for _, d := range j.Drops {
+		n += 300 + len(d.URI) + len(d.Name)
+		for k, v := range d.Meta {
+			n += len(k) + len(v) + 6
+		}
+	}
+	return n
+}
+
+// check finds what cannot be in a record that this package has written.
+func (j Job) check(key JobKey) error {
+	switch {
+	case j.Key != key || len(j.Drops) == 0:
+	case j.State == Queued, j.State == Uploaded, j.State == Reserved:
+		return nil
+	case j.State == Judged && j.Judgement != nil, j.State == Failed && j.Fault != nil && j.Stopped != "":
+		return nil
+	}
+	return fmt.Errorf("no job %s in state %q", key, j.State)
+}
 
 // waits reports whether the job lists the drop.
 func (j Job) waits(id DropID) bool {

@@ -35,8 +35,15 @@ func (q *Queue) load(ctx context.Context, key JobKey) (record, error) {
 	if err := json.Unmarshal(msg.Data, &r.Job); err != nil {
 		return r, fmt.Errorf("the ledger's record of job %s is damaged: %w", key, err)
 	}
+	if err := r.check(key); err != nil {
+		return r, fmt.Errorf("the ledger's record of job %s is damaged: %w", key, err)
+	}
 	return r, nil
 }
+
+// announceTime is how much longer than its answer is good for a terminal record is kept: a daemon that stops between
+// the record and its messages has so long to come back and publish them.
+const announceTime = 30 * 24 * time.Hour
 
 // store writes the job over the given revision and returns the new one, or errConflict.
 func (q *Queue) store(ctx context.Context, j Job, over uint64) (record, error) {
@@ -46,7 +53,7 @@ func (q *Queue) store(ctx context.Context, j Job, over uint64) (record, error) {
 	}
 	w := write{subject: q.ns.record(j.Key), data: data, last: int64(over)}
 	if j.State.ended() {
-		w.ttl = q.ResultTTL
+		w.ttl = q.ResultTTL + announceTime
 	}
 	seq, unsure, err := q.publish(ctx, w)
 	if unsure && errors.Is(err, errConflict) {
@@ -61,7 +68,7 @@ func (q *Queue) store(ctx context.Context, j Job, over uint64) (record, error) {
 	return record{Job: j, revision: seq}, nil
 }
 
-// apply moves the job on by an event. That a drop has joined meanwhile changes nothing about the event; that
+// apply moves the job on by an event, and returns the record as it is then; with an error, as it was. That a drop has joined meanwhile changes nothing about the event; that
 // anything else has changed is an errConflict.
 func (q *Queue) apply(ctx context.Context, r record, e Event) (record, error) {
 	for {
@@ -70,8 +77,11 @@ func (q *Queue) apply(ctx context.Context, r record, e Event) (record, error) {
 			return r, err
 		}
 		stored, err := q.store(ctx, next, r.revision)
+		if err == nil {
+			return stored, nil
+		}
 		if !errors.Is(err, errConflict) {
-			return stored, err
+			return r, err
 		}
 		now, err := q.load(ctx, r.Key)
 		if err != nil {

@@ -12,6 +12,11 @@ import (
 // A Digest is the SHA-256 of a whole file: 64 lower-case hex digits.
 type Digest string
 
+var digestPattern = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
+// Valid reports whether the digest is one.
+func (d Digest) Valid() bool { return digestPattern.MatchString(string(d)) }
+
 // A Model names what judges a file, as the platform does: "DF-1".
 type Model string
 
@@ -81,9 +86,12 @@ func (r Reason) Retryable() bool {
 	return r != Unsupported && r != Rejected && r != TooLarge
 }
 
+// inFile reports whether the fault lies in one file and not in its content: another copy may be better.
+func (r Reason) inFile() bool { return r == Unreadable || r == Changed }
+
 // retriedByDrop reports whether another file with the same content is reason enough to go on with a failed
 // job: the fault lay in the earlier file, or in our patience. Neither pays again.
-func (r Reason) retriedByDrop() bool { return r == Unreadable || r == Changed || r == Timeout }
+func (r Reason) retriedByDrop() bool { return r.inFile() || r == Timeout }
 
 // A Namespace is the first token of every subject, and the prefix of every stream's and bucket's name.
 type Namespace string

@@ -56,9 +56,12 @@ type Queue struct {
 	ns      Namespace
 	conn    *Conn
 	js      jetstream.JetStream
+	jobs    jetstream.Stream
 	ledger  jetstream.Stream
 	files   jetstream.Stream
 	workers map[Stage]jetstream.Consumer
+
+	jobsRoom, ledgerRoom *room
 
 	inHand sync.Map // Stage + JobKey of what this process works on
 }
@@ -75,9 +78,6 @@ const (
 	verdictsBytes = 2 << 30
 	failuresBytes = 512 << 20
 	controlBytes  = 16 << 20
-
-	// StoreBytes is what all of it may take.
-	StoreBytes = jobsBytes + ledgerBytes + filesBytes + verdictsBytes + failuresBytes + controlBytes
 )
 
 // ackWait is how long a delivery may go without a sign of life before the job is handed out again. A worker
@@ -90,6 +90,9 @@ func Open(ctx context.Context, conn *Conn, o Options) (*Queue, error) {
 	o = o.withDefaults()
 	if !o.Namespace.Valid() {
 		return nil, fmt.Errorf("namespace %q: use letters, digits, - and _", o.Namespace)
+	}
+	if o.ResultTTL < time.Second { // the broker counts in seconds
+		return nil, fmt.Errorf("INGEST_RESULT_TTL=%s: want 1s or more", o.ResultTTL)
 	}
 	if err := checkVersion(conn.ConnectedServerVersion()); err != nil {
 		return nil, err
@@ -142,13 +145,17 @@ func (q *Queue) setUp(ctx context.Context) error {
 		Name: q.ns.name("jobs"), Subjects: []string{q.ns.subject("jobs", ">")}, Replicas: q.Replicas,
 		Retention: jetstream.WorkQueuePolicy, Discard: jetstream.DiscardNew, MaxBytes: jobsBytes,
 	}
+	var err error
+	if q.jobs, err = q.stream(ctx, jobs); err != nil {
+		return err
+	}
+	q.jobsRoom = &room{stream: q.jobs}
 	for _, cfg := range []jetstream.StreamConfig{
-		jobs,
 		limits("verdicts", q.ns.subject("verdicts", ">"), verdictsBytes),
 		limits("failures", q.ns.subject("failures", ">"), failuresBytes),
 	} {
-		if _, err := q.js.CreateOrUpdateStream(ctx, cfg); err != nil {
-			return fmt.Errorf("create stream %s (%d replicas, %d MB): %w", cfg.Name, cfg.Replicas, cfg.MaxBytes>>20, err)
+		if _, err := q.stream(ctx, cfg); err != nil {
+			return err
 		}
 	}
 	for _, stage := range []Stage{Upload, Await} {
@@ -165,10 +172,10 @@ func (q *Queue) setUp(ctx context.Context) error {
 		}
 		q.workers[stage] = c
 	}
-	var err error
 	if q.ledger, err = q.bucket(ctx, "ledger", ledgerBytes, jetstream.DefaultPersistMode); err != nil {
 		return err
 	}
+	q.ledgerRoom = &room{stream: q.ledger}
 	// An entry of the registry may be lost in a crash: its file is then hashed and submitted once more, as the same
 	// drop. So it need not wait for the disk, which has enough to do.
 	lazily := jetstream.AsyncPersistMode
@@ -183,15 +190,19 @@ func (q *Queue) setUp(ctx context.Context) error {
 // KV interface cannot say how a bucket persists, and drops a record's TTL when it updates it.
 func (q *Queue) bucket(ctx context.Context, name string, bytes int64, persist jetstream.PersistModeType) (jetstream.Stream, error) {
 	name = q.ns.name(name)
-	s, err := q.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+	return q.stream(ctx, jetstream.StreamConfig{
 		Name: "KV_" + name, Subjects: []string{"$KV." + name + ".>"}, Replicas: q.Replicas, MaxBytes: bytes,
 		Discard: jetstream.DiscardNew, PersistMode: persist,
 		// What makes a stream a bucket to KV clients:
 		MaxMsgsPerSubject: 1, AllowRollup: true, DenyDelete: true, AllowDirect: true,
 		AllowMsgTTL: true, SubjectDeleteMarkerTTL: time.Minute,
 	})
+}
+
+func (q *Queue) stream(ctx context.Context, cfg jetstream.StreamConfig) (jetstream.Stream, error) {
+	s, err := q.js.CreateOrUpdateStream(ctx, cfg)
 	if err != nil {
-		return nil, fmt.Errorf("create bucket %s (%d replicas, %d MB): %w", name, q.Replicas, bytes>>20, err)
+		return nil, fmt.Errorf("create stream %s (%d replicas, %d MB): %w", cfg.Name, cfg.Replicas, cfg.MaxBytes>>20, err)
 	}
 	return s, nil
 }

@@ -29,6 +29,12 @@ func Done() Settlement { return Settlement{kind: done} }
 // RetryAfter gives the job back, to be handed out again no earlier than after d. It costs no attempt.
 func RetryAfter(d time.Duration) Settlement { return Settlement{kind: retryAfter, delay: d} }
 
+// NoSoonerThan puts off a job that is given back for at least d. Other settlements stay as they are.
+func (s Settlement) NoSoonerThan(d time.Duration) Settlement {
+	s.delay = max(s.delay, d)
+	return s
+}
+
 // HandOver says that the platform has the bytes: the job's result is awaited from now on.
 func HandOver() Settlement { return Settlement{kind: handOver} }
 

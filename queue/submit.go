@@ -6,7 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 // A Submission is a drop and the content that was found in it.
@@ -28,6 +31,17 @@ const (
 	AcceptedAnswered Acceptance = "answered" // the content has its answer already, and the drop got it
 )
 
+func (s Submission) check() error {
+	if !s.Digest.Valid() || !s.Model.Valid() || s.Drop.ID == "" {
+		return fmt.Errorf("digest %q, model %q, drop %q: not what a job can be made of", s.Digest, s.Model, s.Drop.ID)
+	}
+	return nil
+}
+
+// ErrUnsettled says that the content's job has just ended and its message is still on the queue. Submit again in a
+// moment.
+var ErrUnsettled = errors.New("the job for this content is just being settled")
+
 // ErrCrowded says that as many drops wait for one job as its record can hold. Submit again later, when the job
 // has its answer.
 var ErrCrowded = errors.New("too many copies of this file wait for the same verdict")
@@ -36,6 +50,9 @@ var ErrCrowded = errors.New("too many copies of this file wait for the same verd
 // With one, nothing is promised and the same drop is to be submitted again; doing so any number of times is
 // harmless, as long as its id is the same.
 func (q *Queue) Submit(ctx context.Context, s Submission) (Acceptance, error) {
+	if err := s.check(); err != nil {
+		return "", fmt.Errorf("queue %s: %w", s.Drop.URI, err)
+	}
 	key := KeyOf(s.Digest, s.Model)
 	for {
 		acceptance, err := q.submitTo(ctx, key, s)
@@ -59,12 +76,14 @@ func (q *Queue) submitTo(ctx context.Context, key JobKey, s Submission) (Accepta
 		return q.open(ctx, key, s, r.revision)
 	case err != nil:
 		return "", err
+	case slices.Contains(r.Answered, s.Drop.ID):
+		return AcceptedAnswered, nil
 	case r.State.ended():
-		return q.submitEnded(ctx, r, s.Drop)
+		return q.submitEnded(ctx, r, s)
 	}
 	if !r.waits(s.Drop.ID) {
 		next, err := r.Next(Joined{s.Drop})
-		if err != nil {
+		if err != nil || next.size() > maxRecord {
 			return "", ErrCrowded
 		}
 		if r, err = q.store(ctx, next, r.revision); err != nil {
@@ -78,6 +97,13 @@ func (q *Queue) submitTo(ctx context.Context, key JobKey, s Submission) (Accepta
 // open makes a new job, then queues it. A crash in between leaves a record without a message, which the next
 // submission of the same drop mends: its file is still where it was, and unknown to the registry.
 func (q *Queue) open(ctx context.Context, key JobKey, s Submission, over uint64) (Acceptance, error) {
+	const message, fields = 300, 1000 // bytes of a queue entry, and of a record beside its drop
+	if err := q.jobsRoom.take(ctx, message); err != nil {
+		return "", err
+	}
+	if err := q.ledgerRoom.take(ctx, int64(fields+len(s.Drop.URI)+len(s.Drop.Name))); err != nil {
+		return "", err
+	}
 	_, err := q.store(ctx, Job{
 		Key: key, Digest: s.Digest, Size: s.Size, ContentType: s.ContentType, Model: s.Model,
 		State: Queued, Drops: []Drop{s.Drop}, QueuedAt: s.Drop.QueuedAt,
@@ -88,24 +114,47 @@ func (q *Queue) open(ctx context.Context, key JobKey, s Submission, over uint64)
 	return AcceptedNew, q.enqueue(ctx, Upload, key)
 }
 
-// submitEnded answers a drop from a terminal record, or lets a failed job go on for it.
-func (q *Queue) submitEnded(ctx context.Context, r record, d Drop) (Acceptance, error) {
-	known := r.waits(d.ID)
-	if r.State == Failed && !known && r.Fault.Reason.retriedByDrop() {
-		// The earlier drops leave the record now: make sure that they have their answer.
-		if err := q.announce(ctx, r.Job); err != nil {
-			return "", err
-		}
-		next, err := r.Next(Retried{Drop: d, At: time.Now().UTC()})
-		if err != nil {
-			return "", err
-		}
-		if r, err = q.store(ctx, next, r.revision); err != nil {
-			return "", err
-		}
-		return AcceptedNew, q.enqueue(ctx, r.State.stage(), r.Key)
+// submitEnded answers a drop from a terminal record, lets a failed job go on for it, or begins anew where the answer is
+// too old.
+func (q *Queue) submitEnded(ctx context.Context, r record, s Submission) (Acceptance, error) {
+	d := s.Drop
+	known, stale := r.waits(d.ID), time.Since(r.EndedAt) > q.ResultTTL
+	if known || !stale && !(r.State == Failed && r.Fault.Reason.retriedByDrop()) {
+		return AcceptedAnswered, q.answer(ctx, r.Job, d, !known)
 	}
-	return AcceptedAnswered, q.answer(ctx, r.Job, d, !known)
+	// The earlier drops leave the record now: make sure that they have their answer. And the job's message has to be gone
+	// from the queue: whoever has it in hand would acknowledge it for what the record was, and take it from the new one.
+	if err := q.announce(ctx, r.Job); err != nil {
+		return "", err
+	}
+	if err := q.gone(ctx, r.Key); err != nil {
+		return "", err
+	}
+	if stale {
+		return q.open(ctx, r.Key, s, r.revision)
+	}
+	next, err := r.Next(Retried{Drop: d, At: time.Now().UTC()})
+	if err != nil {
+		return "", err
+	}
+	if r, err = q.store(ctx, next, r.revision); err != nil {
+		return "", err
+	}
+	return AcceptedNew, q.enqueue(ctx, r.State.stage(), r.Key)
+}
+
+// gone returns ErrUnsettled while a job has a message on either queue.
+func (q *Queue) gone(ctx context.Context, key JobKey) error {
+	for _, stage := range []Stage{Upload, Await} {
+		_, err := q.jobs.GetLastMsgForSubject(ctx, q.ns.job(stage, key))
+		if err == nil {
+			return ErrUnsettled
+		}
+		if !errors.Is(err, jetstream.ErrMsgNotFound) {
+			return fmt.Errorf("look for job %s on the %s queue: %w", key, stage, err)
+		}
+	}
+	return nil
 }
 
 // enqueue puts the job's message on a queue, unless it is there or in somebody's hands.

@@ -89,10 +89,15 @@ func (e SendStarted) on(j Job) (Job, bool) {
 }
 
 // SendFailed: the PUT failed, and the bytes are certainly not at the platform.
-type SendFailed struct{}
+type SendFailed struct {
+	Refused bool // storage refused these bytes, with an answer of its own
+}
 
-func (SendFailed) on(j Job) (Job, bool) {
+func (e SendFailed) on(j Job) (Job, bool) {
 	j.Sending, j.Asked = time.Time{}, time.Time{}
+	if e.Refused {
+		j.Refusals++
+	}
 	return j, j.State == Reserved
 }
 
@@ -138,14 +143,16 @@ func (e Concluded) on(j Job) (Job, bool) {
 	return j, ok
 }
 
-// GaveUp: this content cannot be judged, by its own fault.
+// GaveUp: this content cannot be judged, by its own fault. Where the fault lies in the files, it has to be known how
+// many were looked at: one that joined meanwhile may be better.
 type GaveUp struct {
-	Fault Fault
-	At    time.Time
+	Fault  Fault
+	Looked int // drops that the job listed when it was given up
+	At     time.Time
 }
 
 func (e GaveUp) on(j Job) (Job, bool) {
-	ok := !j.State.ended()
+	ok := !j.State.ended() && (!e.Fault.Reason.inFile() || e.Looked == len(j.Drops))
 	j.Stopped, j.State, j.EndedAt, j.Fault = j.State, Failed, e.At, &e.Fault
 	return j, ok
 }
@@ -160,6 +167,11 @@ type Retried struct {
 func (e Retried) on(j Job) (Job, bool) {
 	ok := j.State == Failed && j.Stopped != ""
 	j.State, j.Stopped, j.Fault, j.EndedAt = j.Stopped, "", nil, time.Time{}
+	j.Answered = slices.Clip(j.Answered)
+	for _, d := range j.Drops {
+		j.Answered = append(j.Answered, d.ID)
+	}
+	j.Answered = j.Answered[max(0, len(j.Answered)-maxAnswered):]
 	j.Drops, j.ResumedAt = []Drop{e.Drop}, e.At
 	return j, ok
 }

@@ -20,14 +20,15 @@ var errLeaseLost = errors.New("no sign of the broker: the job may be handed to a
 // A Task is one job in hand. It belongs to the handler until that returns.
 type Task struct {
 	record
-	q *Queue
+	q      *Queue
+	looked int // drops that the handler was given; others may have joined since
 }
 
 // Apply moves the job on by an event, durably, before it returns. An error means that the handler has to let go
 // of the job: somebody else has moved it on, or the broker is out of reach.
 func (t *Task) Apply(ctx context.Context, e Event) error {
 	r, err := t.q.apply(ctx, t.record, e)
-	t.record = r
+	t.record = r // with an error, as it was last seen
 	return err
 }
 
@@ -68,7 +69,7 @@ func (q *Queue) slot(ctx, hard context.Context, p Pool) error {
 	if err != nil {
 		return fmt.Errorf("take jobs from the %s queue: %w", p.Stage, q.conn.explain(err))
 	}
-	defer deliveries.Stop()
+	defer giveBack(deliveries)
 	for {
 		if p.Ready(ctx) != nil {
 			return nil
@@ -86,6 +87,19 @@ func (q *Queue) slot(ctx, hard context.Context, p Pool) error {
 		default:
 			q.deliver(hard, p, msg)
 		}
+	}
+}
+
+// giveBack takes no more, and gives back what has arrived meanwhile.
+func giveBack(deliveries jetstream.MessagesContext) {
+	deliveries.Drain()
+	for {
+		msg, err := deliveries.Next(jetstream.NextMaxWait(time.Second))
+		if err != nil {
+			deliveries.Stop()
+			return
+		}
+		_ = msg.Nak()
 	}
 }
 
@@ -148,7 +162,7 @@ const orphanAge = time.Minute
 // decide loads the job and asks the handler, unless the record already says what to do.
 func (q *Queue) decide(ctx context.Context, p Pool, key JobKey, msg jetstream.Msg, t *Task) Settlement {
 	r, err := q.load(ctx, key)
-	t.record = r
+	t.record, t.looked = r, len(r.Drops)
 	switch {
 	case errors.Is(err, errNoJob):
 		if meta, err := msg.Metadata(); err == nil && time.Since(meta.Timestamp) > orphanAge {
@@ -176,6 +190,9 @@ func (q *Queue) decide(ctx context.Context, p Pool, key JobKey, msg jetstream.Ms
 // settle makes the settlement durable, and then acknowledges. A crash anywhere in it hands the job out again, and
 // the record says what is still to be done.
 func (q *Queue) settle(ctx context.Context, t *Task, msg jetstream.Msg, s Settlement) error {
+	if errors.Is(context.Cause(ctx), errLeaseLost) {
+		return errLeaseLost // the broker takes a word from anybody, and by now somebody else may have the job
+	}
 	var err error
 	now := time.Now().UTC()
 	switch s.kind {
@@ -192,15 +209,30 @@ func (q *Queue) settle(ctx context.Context, t *Task, msg jetstream.Msg, s Settle
 	case conclude:
 		err = q.end(ctx, t, Concluded{Judgement: s.judgement, At: now})
 	case reject:
-		err = q.end(ctx, t, GaveUp{Fault: s.fault, At: now})
+		err = q.end(ctx, t, GaveUp{Fault: s.fault, Looked: t.looked, At: now})
 	default:
 		err = errors.New("the handler gave no settlement")
 	}
 	if err != nil {
-		_ = msg.NakWithDelay(time.Second)
+		if !errors.Is(context.Cause(ctx), errLeaseLost) {
+			_ = msg.NakWithDelay(time.Second)
+		}
 		return err
 	}
-	return q.ack(ctx, msg)
+	if err := q.ack(ctx, msg); err != nil || t.State != Failed {
+		return err
+	}
+	return q.mendRetry(ctx, t.Key)
+}
+
+// mendRetry puts a job back on its queue whose message we have just acknowledged for a failure, if somebody took it up
+// again meanwhile and found that message in the way of a new one.
+func (q *Queue) mendRetry(ctx context.Context, key JobKey) error {
+	r, err := q.load(ctx, key)
+	if err != nil || r.State.ended() {
+		return err
+	}
+	return q.enqueue(ctx, r.State.stage(), key)
 }
 
 func (q *Queue) end(ctx context.Context, t *Task, e Event) error {

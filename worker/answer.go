@@ -10,78 +10,110 @@ import (
 	"github.com/authenta/authenta-ingest/queue"
 )
 
-// kind is which of the account's two quotas a call counts against.
-type kind int
-
-const (
-	mutation kind = iota + 1
-	query
-)
-
 // An effect is what an error of the platform does: to the gates, and to the file.
 type effect struct {
-	closes []kind // gates, by what they let through
-	why    Why
-	fails  queue.Reason // empty: the file waits
+	polls   bool // the polls' gate closes
+	uploads bool // the uploads' gate closes
+	why     Why
+	fails   queue.Reason // empty: the file waits
 }
 
-// effectOf says what an API error of a call of the given kind does. It is the table of answers, and pure.
-func effectOf(k kind, e *authenta.Error) effect {
+// effectOf says what an error of an API call does. It is the table of answers, and pure.
+func effectOf(c call, e *authenta.Error) effect {
+	own := effect{polls: c == query, uploads: c != query}
+	closes := func(why Why) effect { own.why = why; return own }
 	switch e.Kind {
-	case authenta.KindQuota:
-		if k == query { // no paying for what cannot be fetched
-			return effect{closes: []kind{query, mutation}, why: Quota}
-		}
-		return effect{closes: []kind{mutation}, why: Quota}
+	case authenta.KindQuota: // if nothing can be fetched, nothing is paid for
+		return effect{polls: c == query, uploads: true, why: Quota}
 	case authenta.KindThrottled:
-		return effect{closes: []kind{k}, why: Throttled}
+		return closes(Throttled)
 	case authenta.KindCredits:
-		return effect{closes: []kind{mutation}, why: Credits}
+		return effect{uploads: true, why: Credits}
 	case authenta.KindUnauthenticated:
-		return effect{closes: []kind{mutation, query}, why: Unauthenticated}
+		return effect{polls: true, uploads: true, why: Unauthenticated}
 	case authenta.KindForbidden:
-		return effect{closes: []kind{k}, why: Forbidden}
+		return closes(Forbidden)
 	case authenta.KindNotFound:
-		if k == query {
-			return effect{fails: queue.AnalysisFailed} // the platform has lost the record
+		if c == query { // the platform has lost the record
+			return effect{fails: queue.AnalysisFailed}
 		}
 		return effect{fails: queue.Rejected}
 	case authenta.KindRejected:
-		if e.Status == 413 {
+		switch {
+		case c == query: // a poll is never the file's fault
+			return closes(Outage)
+		case e.Status == 413:
 			return effect{fails: queue.TooLarge}
-		}
-		if k == query { // a poll is never the file's fault
-			return effect{closes: []kind{k}, why: Outage}
 		}
 		return effect{fails: queue.Rejected}
 	}
-	return effect{closes: []kind{k}, why: Outage}
+	return closes(Outage)
 }
 
 // refused turns an error of an API call into the gates' business and the file's settlement.
-func (w *Worker) refused(ctx context.Context, k kind, err error) queue.Settlement {
+func (w *Worker) refused(ctx context.Context, c call, err error) queue.Settlement {
+	if errors.Is(err, errClosed) {
+		return queue.RetryAfter(backoff())
+	}
 	if ctx.Err() != nil { // we broke it off ourselves
+		w.gateOf(c).Withdrawn()
 		return queue.RetryAfter(0)
 	}
 	e, ok := errors.AsType[*authenta.Error](err)
-	if !ok { // not sent at all: no key could be read, say
+	if !ok {
 		e = &authenta.Error{Kind: authenta.KindUnavailable, Message: err.Error()}
 	}
-	f := effectOf(k, e)
-	for _, closed := range f.closes {
-		w.gate(closed).Refused(f.why, err.Error(), e.RetryAfter)
+	f := effectOf(c, e)
+	if f.polls {
+		w.polling.Refused(c, f.why, err.Error(), e.RetryAfter)
+	}
+	if f.uploads {
+		w.uploading.Refused(c, f.why, err.Error(), e.RetryAfter)
 	}
 	if f.fails != "" {
+		w.answered(c)
 		return queue.Reject(queue.Fault{Reason: f.fails, Code: e.Code, Message: message(e)})
 	}
 	return queue.RetryAfter(backoff())
 }
 
-func (w *Worker) gate(k kind) *Gate {
-	if k == mutation {
-		return w.uploading
+// errClosed says that a call was not made because its gate is closed.
+var errClosed = errors.New("the gate is closed")
+
+// enter waits for a call's turn and asks its gate. Nothing is created while polls are paused for the account's sake: what
+// is paid for has to be fetched.
+func (w *Worker) enter(ctx context.Context, c call) error {
+	switch c {
+	case create:
+		if err := w.mutations.Wait(ctx); err != nil {
+			return err
+		}
+		if p, closed := w.polling.Closed(); closed && p.Reason.Account() && time.Until(p.Until) > 0 {
+			return errClosed
+		}
+	case query:
+		if err := w.queries.Wait(ctx); err != nil {
+			return err
+		}
 	}
-	return w.polling
+	if !w.gateOf(c).Enter() {
+		return errClosed
+	}
+	return nil
+}
+
+// answered reports a call that the platform answered, be it about this file only.
+func (w *Worker) answered(c call) {
+	if w.gateOf(c).Succeeded(c) && c == query {
+		w.uploading.Relieved(query)
+	}
+}
+
+func (w *Worker) gateOf(c call) *Gate {
+	if c == query {
+		return w.polling
+	}
+	return w.uploading
 }
 
 // backoff is how long a file waits after an answer that was not its fault: some seconds, with jitter so that files

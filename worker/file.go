@@ -35,7 +35,7 @@ func openVersion(d queue.Drop) (*os.File, *queue.Fault) {
 	if err != nil {
 		return nil, &queue.Fault{Reason: queue.Unreadable, Message: err.Error()}
 	}
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe in its place would be waited for
 	if err != nil {
 		return nil, &queue.Fault{Reason: queue.Unreadable, Message: err.Error()}
 	}

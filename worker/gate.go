@@ -35,38 +35,51 @@ func (w Why) waits() (first, most time.Duration) {
 	return time.Minute, time.Hour
 }
 
+// A call is a kind of request. What one kind finds out says nothing about another: the platform may take a create while
+// storage takes no bytes.
+type call int
+
+const (
+	create call = iota + 1 // a Mutation
+	put                    // to storage; counts against no quota
+	query
+)
+
 // A Closure says why a gate is closed, since when, and when one call will find out whether it still has to be.
 type Closure struct {
 	Reason  Why
 	Said    string // by the platform
 	Since   time.Time
 	Until   time.Time
+	by      call          // only its success opens the gate
 	waiting time.Duration // from the last refusal until Until
 }
 
-// A Gate closes when the account or the platform cannot take calls of a kind. Whoever wants to make one asks Admit
-// first. At the closure's end one caller is admitted as a probe: what it reports opens the gate, or closes it for
-// twice as long.
+// A Gate closes when the account or the platform cannot take calls of a kind. At the closure's end one call is let
+// through as a probe: what it reports opens the gate, or closes it for twice as long.
+//
+// Whoever looks for work asks Wait, and then, immediately before each call, Enter. After a call that was let through,
+// exactly one of Succeeded, Refused and Withdrawn reports what became of it.
 type Gate struct {
 	name string
 	log  *slog.Logger
 
 	mu       sync.Mutex
 	closure  *Closure      // nil: open
-	probing  bool          // a caller was admitted after the closure's end and has not reported yet
-	failures int           // outages in a row
-	changed  chan struct{} // closed and replaced when the gate opens or closes
+	probing  bool          // a call was let through after the closure's end, and has not reported
+	failures map[call]int  // outages in a row
+	changed  chan struct{} // closed and replaced when anything above changes
 }
 
 func newGate(name string, log *slog.Logger) *Gate {
-	return &Gate{name: name, log: log, changed: make(chan struct{})}
+	return &Gate{name: name, log: log, failures: map[call]int{}, changed: make(chan struct{})}
 }
 
 const (
 	// breakAfter is how many calls in a row must fail for an outage to be assumed: more than the uploads that
 	// one hiccup of the network cuts off at a time.
 	breakAfter = 5
-	// probeTime is how long a probe may take to report before the next caller is admitted.
+	// probeTime is how long a probe may take to report before the next call is let through.
 	probeTime = time.Minute
 )
 
@@ -80,10 +93,15 @@ func (g *Gate) Closed() (Closure, bool) {
 	return *g.closure, true
 }
 
-// Admit returns when a call may be made. Its error is ctx's.
-func (g *Gate) Admit(ctx context.Context) error {
+// Wait returns when Enter may let a call through. Its error is ctx's.
+func (g *Gate) Wait(ctx context.Context) error {
 	for ctx.Err() == nil {
-		wait, changed := g.admit(time.Now())
+		g.mu.Lock()
+		wait, changed := time.Duration(0), g.changed
+		if g.closure != nil {
+			wait = time.Until(g.closure.Until)
+		}
+		g.mu.Unlock()
 		if wait <= 0 {
 			return nil
 		}
@@ -98,59 +116,85 @@ func (g *Gate) Admit(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// admit returns 0 if the caller may go on, and else how long nothing will change by itself.
-func (g *Gate) admit(now time.Time) (time.Duration, <-chan struct{}) {
+// Enter reports whether a call may be made now: the gate is open, or the call is the probe.
+func (g *Gate) Enter() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.closure == nil {
-		return 0, nil
-	}
-	if wait := g.closure.Until.Sub(now); wait > 0 {
-		return wait, g.changed
+	switch {
+	case g.closure == nil:
+		return true
+	case time.Until(g.closure.Until) > 0:
+		return false
 	}
 	g.probing = true
-	g.closure.Until = now.Add(probeTime)
-	return 0, nil
+	g.closure.Until = time.Now().Add(probeTime)
+	g.signal()
+	return true
 }
 
-// Succeeded reports a call that the platform answered as it should.
-func (g *Gate) Succeeded() {
+// Succeeded reports a call that was answered as it should be. It opens the gate if a call of that kind closed it, and
+// returns whether the gate is open then.
+func (g *Gate) Succeeded(c call) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.failures = 0
-	if g.closure == nil || !g.probing { // an answer from before the closure opens nothing
-		return
+	g.failures[c] = 0
+	if g.closure != nil && g.closure.by == c && g.probing { // an answer from before the closure opens nothing
+		g.open()
 	}
+	return g.closure == nil
+}
+
+// Relieved opens the gate if calls of a kind that it does not let through itself have closed it.
+func (g *Gate) Relieved(c call) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closure != nil && g.closure.by == c {
+		g.open()
+	}
+}
+
+func (g *Gate) open() {
 	g.log.Info(g.name+" go on", "paused_for", time.Since(g.closure.Since).Round(time.Second))
 	g.closure, g.probing = nil, false
 	g.signal()
 }
 
+// Withdrawn reports a call that found out nothing, because we broke it off ourselves.
+func (g *Gate) Withdrawn() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.probing {
+		g.probing = false
+		g.closure.Until = time.Now()
+		g.signal()
+	}
+}
+
 // Refused reports a call that the account or the platform did not take. retryAfter is what the platform asked
 // for, or 0.
-func (g *Gate) Refused(why Why, said string, retryAfter time.Duration) {
+func (g *Gate) Refused(c call, why Why, said string, retryAfter time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if why == Outage {
-		if g.failures++; g.failures < breakAfter && !g.probing {
+		if g.failures[c]++; g.failures[c] < breakAfter && !g.probing {
 			return
 		}
 	}
+	if g.closure != nil && !g.probing { // an answer to a call from before the closure tells nothing new
+		return
+	}
 	first, most := why.waits()
 	now := time.Now()
-	c := Closure{Reason: why, Said: said, Since: now, waiting: first}
-	switch {
-	case g.closure != nil && !g.probing: // an answer to a call from before the closure tells nothing new
-		return
-	case g.closure != nil && g.closure.Reason == why:
-		c.Since, c.waiting = g.closure.Since, min(2*g.closure.waiting, most)
+	next := Closure{Reason: why, Said: said, Since: now, by: c, waiting: first}
+	if g.closure != nil && g.closure.Reason == why {
+		next.Since, next.waiting = g.closure.Since, min(2*g.closure.waiting, most)
 	}
 	if retryAfter > 0 {
-		c.waiting = retryAfter
+		next.waiting = retryAfter
 	}
-	c.Until = now.Add(c.waiting)
-	g.log.Warn(g.name+" paused", "reason", why, "platform", said, "next_try", c.Until.Format(time.RFC3339))
-	g.closure, g.probing = &c, false
+	next.Until = now.Add(next.waiting)
+	g.log.Warn(g.name+" paused", "reason", why, "platform", said, "next_try", next.Until.Format(time.RFC3339))
+	g.closure, g.probing = &next, false
 	g.signal()
 }
 

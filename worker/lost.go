@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/authenta/authenta-ingest/authenta"
@@ -21,14 +22,14 @@ func (w *Worker) findLost(ctx context.Context, j queue.Job) (*authenta.Media, er
 	oldest := j.Creating.Add(-clockSkew)
 	var best *authenta.Media
 	for offset, page := 0, 0; page < listPages; page++ {
-		if err := w.queries.Wait(ctx); err != nil {
+		if err := w.enter(ctx, query); err != nil {
 			return nil, err
 		}
 		got, err := w.Client.List(ctx, authenta.ListOptions{Limit: listPage, Offset: offset})
 		if err != nil {
 			return nil, err
 		}
-		w.polling.Succeeded()
+		w.answered(query)
 		passed := false // a record from before the create
 		for _, m := range got.Media {
 			if !m.CreatedAt.IsZero() && m.CreatedAt.Before(oldest) {
@@ -47,7 +48,7 @@ func (w *Worker) findLost(ctx context.Context, j queue.Job) (*authenta.Media, er
 	return best, nil
 }
 
-// isOf reports whether a record of the list is one that we made for the job.
+// isOf reports whether a record of the list is one that we made for the job and have not given up.
 func isOf(m authenta.Media, j queue.Job) bool {
-	return m.Name == j.Name && m.Model == authenta.Model(j.Model) && (m.Size == 0 || m.Size == j.Size)
+	return !slices.Contains(j.Abandoned, string(m.ID)) && m.Name == j.Name && m.Model == authenta.Model(j.Model) && (m.Size == 0 || m.Size == j.Size)
 }

@@ -15,9 +15,6 @@ import (
 // upload takes a job from wherever it is to where the platform has its bytes. Each step is in the ledger before it
 // leaves this machine, and a step whose end is unknown is looked up before it is taken again.
 func (w *Worker) upload(ctx context.Context, t *queue.Task) queue.Settlement {
-	if c, closed := w.polling.Closed(); closed && !(t.Sending.IsZero() && t.Creating.IsZero()) {
-		return queue.RetryAfter(max(0, time.Until(c.Until)) + backoff()) // it has to be looked up first
-	}
 	if !t.Sending.IsZero() {
 		if s, settled := w.lookForBytes(ctx, t); settled {
 			return s
@@ -61,6 +58,9 @@ func (w *Worker) lookForBytes(ctx context.Context, t *queue.Task) (queue.Settlem
 	case time.Since(t.Asked) < w.LateAfter:
 		return queue.RetryAfter(w.LateAfter - time.Since(t.Asked)), true
 	}
+	if c, closed := w.uploading.Closed(); closed && c.Reason == Credits { // it may have them, and wait to be paid
+		return queue.RetryAfter(w.LateAfter), true
+	}
 	if err := t.Apply(ctx, queue.SendFailed{}); err != nil {
 		return w.letGo(t, err), true
 	}
@@ -97,17 +97,22 @@ func (w *Worker) lookForRecord(ctx context.Context, t *queue.Task) (queue.Settle
 // about to be sent to it.
 func (w *Worker) reserve(ctx context.Context, t *queue.Task) (queue.Settlement, bool) {
 	if t.State == queue.Reserved {
+		if err := w.enter(ctx, put); err != nil {
+			return w.refused(ctx, put, err), false
+		}
 		if err := t.Apply(ctx, queue.SendStarted{At: now()}); err != nil {
+			w.uploading.Withdrawn()
 			return w.letGo(t, err), false
 		}
 		return queue.Settlement{}, true
 	}
-	if err := w.mutations.Wait(ctx); err != nil {
-		return queue.RetryAfter(0), false
+	if err := w.enter(ctx, create); err != nil {
+		return w.refused(ctx, create, err), false
 	}
 	name := t.Drops[0].Name
 	name = authenta.Name(strings.TrimSuffix(name, filepath.Ext(name)), string(t.Digest))
 	if err := t.Apply(ctx, queue.CreateStarted{Name: name, At: now()}); err != nil {
+		w.uploading.Withdrawn()
 		return w.letGo(t, err), false
 	}
 	m, err := w.Client.Create(ctx, authenta.NewMedia{
@@ -117,9 +122,9 @@ func (w *Worker) reserve(ctx context.Context, t *queue.Task) (queue.Settlement, 
 		if e, ok := errors.AsType[*authenta.Error](err); ok && !e.MaybeDone {
 			w.note(t, queue.CreateRefused{})
 		}
-		return w.refused(ctx, mutation, err), false
+		return w.refused(ctx, create, err), false
 	}
-	w.uploading.Succeeded()
+	w.answered(create)
 	if err := t.Apply(ctx, created(m)); err != nil {
 		return w.letGo(t, err), false
 	}
@@ -132,26 +137,31 @@ func (w *Worker) send(ctx context.Context, t *queue.Task, file *os.File) queue.S
 		ID: authenta.MediaID(t.MediaID), URL: authenta.PresignedURL(t.UploadURL), ContentType: t.ContentType, Size: t.Size,
 	}, file)
 	e, failed := errors.AsType[*authenta.Error](err)
-	if (!failed || e.Kind == authenta.KindFileChanged) && altered(file, t.Job) {
-		// What the platform got, if anything, is not what was hashed: its verdict would be about something else.
+	if (!failed || e.MaybeDone || e.Kind == authenta.KindFileChanged) && altered(file, t.Job) {
+		// What the platform has, if anything, may not be what was hashed, and then its verdict would be about something
+		// else. The job goes on with another copy, or finds that there is none. If the file was altered only after its
+		// last byte had left, that copy is paid for again; nobody can tell.
 		w.note(t, queue.Abandoned{})
-		return queue.Reject(queue.Fault{Reason: queue.Changed, Message: file.Name() + " was altered while it was uploaded"})
+		w.uploading.Withdrawn()
+		return queue.RetryAfter(0)
 	}
 	switch {
 	case !failed:
+		w.answered(put)
 		return queue.HandOver()
 	case ctx.Err() != nil: // we broke it off ourselves
 		if !e.MaybeDone {
 			w.note(t, queue.SendFailed{})
 		}
+		w.uploading.Withdrawn()
 		return queue.RetryAfter(0)
 	case e.MaybeDone: // the ledger says so already
 	case e.Kind == authenta.KindURLExpired:
 		w.note(t, queue.Abandoned{})
-		return queue.RetryAfter(0)
 	case e.Kind == authenta.KindStorageRefused || e.Kind == authenta.KindRejected:
-		w.note(t, queue.SendFailed{})
-		if t.Attempts >= storageTries {
+		w.note(t, queue.SendFailed{Refused: true})
+		w.answered(put)
+		if t.Refusals >= storageTries {
 			return queue.Reject(queue.Fault{Reason: queue.Rejected, Code: e.Code, Message: message(e)})
 		}
 		return queue.RetryAfter(backoff())
@@ -159,7 +169,7 @@ func (w *Worker) send(ctx context.Context, t *queue.Task, file *os.File) queue.S
 		w.note(t, queue.SendFailed{})
 	}
 	w.Log.Info("an upload is tried again", "file", t.Drops[0].Name, "error", err)
-	w.uploading.Refused(Outage, err.Error(), e.RetryAfter)
+	w.uploading.Refused(put, Outage, err.Error(), e.RetryAfter)
 	return queue.RetryAfter(backoff())
 }
 

@@ -105,13 +105,13 @@ func (w *Worker) Run(ctx context.Context) error {
 				if err := w.room.wait(ctx); err != nil {
 					return err
 				}
-				return w.uploading.Admit(ctx)
+				return w.uploading.Wait(ctx)
 			},
 		})
 	})
 	g.Go(func() error {
 		return w.Queue.Work(ctx, queue.Pool{
-			Stage: queue.Await, Slots: polls, Grace: w.Grace, Handle: w.poll, Ready: w.polling.Admit,
+			Stage: queue.Await, Slots: polls, Grace: w.Grace, Handle: w.poll, Ready: w.polling.Wait,
 		})
 	})
 	if err := g.Wait(); err != nil {

@@ -138,10 +138,12 @@ func (s settings) check(m *mistakes) {
 	for _, dir := range s.Dirs {
 		m.folder(dir)
 	}
+	err = queue.CheckURL(s.NATSURL)
 	if s.NATSURL == "" {
-		if err := s.embedded(nil).Check(); err != nil {
-			m.found = append(m.found, err)
-		}
+		err = s.embedded(nil).Check()
+	}
+	if err != nil {
+		m.found = append(m.found, err)
 	}
 }
 

@@ -114,7 +114,7 @@ func (s *Server) start(o Options) error {
 		StoreDir:           filepath.Join(o.Dir, "jetstream"),
 		JetStream:          true,
 		JetStreamMaxMemory: 64 << 20, // nothing of ours is kept in memory
-		JetStreamMaxStore:  queue.StoreBytes,
+		JetStreamMaxStore:  1 << 50,  // each stream has its own cap, and another namespace may be in the store
 		Authorization:      o.Token,
 		NoSigs:             true,
 		DontListen:         o.Listen == Off,
