@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"os"
-	"path/filepath"
 	"sync"
 
 	"github.com/fsnotify/fsnotify"
@@ -44,26 +43,37 @@ func (h *hints) take() map[string]struct{} {
 // folderEvents turns the operating system's events into hints.
 type folderEvents struct {
 	w  *Watcher
-	fs *fsnotify.Watcher
+	fs *fsnotify.Watcher // nil: there are none, and the scans do all
 
 	mu     sync.Mutex
 	warned bool
 }
 
-func newFolderEvents(w *Watcher) (*folderEvents, error) {
+func newFolderEvents(w *Watcher) *folderEvents {
+	f := &folderEvents{w: w}
 	notify, err := fsnotify.NewWatcher()
 	if err != nil {
-		return nil, err
+		f.warn("(all)", err)
+		return f
 	}
-	return &folderEvents{w: w, fs: notify}, nil
+	f.fs = notify
+	return f
 }
 
 // add watches one folder. If that cannot be, its files are found by the scans alone.
 func (f *folderEvents) add(dir string) {
+	if f.fs == nil {
+		return
+	}
 	err := f.fs.Add(dir)
 	if err == nil || errors.Is(err, os.ErrNotExist) || errors.Is(err, fsnotify.ErrClosed) {
 		return
 	}
+	f.warn(dir, err)
+}
+
+// warn tells once that a folder is not watched.
+func (f *folderEvents) warn(dir string, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if !f.warned {
@@ -76,6 +86,10 @@ func (f *folderEvents) add(dir string) {
 
 // run reads events until ctx ends.
 func (f *folderEvents) run(ctx context.Context) error {
+	if f.fs == nil {
+		<-ctx.Done()
+		return nil
+	}
 	defer f.fs.Close()
 	for {
 		select {
@@ -91,20 +105,22 @@ func (f *folderEvents) run(ctx context.Context) error {
 				return errors.New("the event reader stopped")
 			}
 			f.w.Log.Debug("folder events were lost; scanning", "error", err)
-			f.w.askForScan()
+			for _, dir := range f.w.Dirs {
+				f.w.unseen.add(dir)
+			}
 		}
 	}
 }
 
-// on takes an event as a hint. A folder that appears is walked by a scan, which watches it first.
+// on takes an event as a hint. A folder that appears is watched, and then scanned.
 func (f *folderEvents) on(event fsnotify.Event) {
-	if ignored(filepath.Base(event.Name)) {
+	if f.w.leftOut(event.Name) {
 		return
 	}
 	if event.Has(fsnotify.Create) {
 		if info, err := os.Lstat(event.Name); err == nil && info.IsDir() {
 			f.add(event.Name)
-			f.w.askForScan()
+			f.w.unseen.add(event.Name)
 			return
 		}
 	}

@@ -11,6 +11,8 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
+	"syscall"
 	"time"
 
 	"github.com/authenta/authenta-ingest/queue"
@@ -44,8 +46,9 @@ func (w *Watcher) intake(ctx context.Context) error {
 // take deals with one complete file, and reports whether it has to be looked at again.
 func (w *Watcher) take(ctx context.Context, g sighting, buf []byte) (again bool) {
 	entry, err := w.Queue.Entry(ctx, g.path)
-	if err != nil && ctx.Err() == nil {
-		w.Log.Warn("a file is looked at as if it were new", "file", g.path, "error", err)
+	if err != nil { // taken for new, it might be paid for again
+		w.waits(ctx, g, err)
+		return true
 	}
 	known := entry != nil && entry.File.Same(g.version.FileID)
 	if known && entry.Reason != queue.Unreadable {
@@ -54,20 +57,27 @@ func (w *Watcher) take(ctx context.Context, g sighting, buf []byte) (again bool)
 	c, err := read(ctx, g, buf)
 	switch {
 	case err == nil:
-		err = w.submit(ctx, g, c)
+		err = w.submit(ctx, g, c, entry)
 	case errors.Is(err, errAltered):
 		return true
 	case errors.Is(err, fs.ErrNotExist):
 		return false
-	case ctx.Err() == nil && !known: // told once a version, tried at every scan
-		err = w.refuse(ctx, g, "", queue.Fault{Reason: queue.Unreadable, Message: err.Error()})
-	case known:
+	case errors.Is(err, fs.ErrPermission) && known:
 		return false
+	case errors.Is(err, fs.ErrPermission): // told once a version, tried at every scan
+		err = w.refuse(ctx, g, "", queue.Fault{Reason: queue.Unreadable, Message: err.Error()})
 	}
-	if err != nil && ctx.Err() == nil {
-		w.Log.Warn("a file waits to be taken in", "file", g.path, "error", err)
+	if err != nil {
+		w.waits(ctx, g, err)
 	}
 	return err != nil
+}
+
+// waits says why a file is not dealt with now.
+func (w *Watcher) waits(ctx context.Context, g sighting, err error) {
+	if ctx.Err() == nil {
+		w.Log.Warn("a file waits to be taken in", "file", g.path, "error", err)
+	}
 }
 
 // A content is what reading a file found.
@@ -82,7 +92,7 @@ var errAltered = errors.New("altered while it was read")
 
 // read finds out what a file is and, if that can be media, hashes all of it.
 func read(ctx context.Context, g sighting, buf []byte) (content, error) {
-	f, err := os.Open(g.path)
+	f, err := os.OpenFile(g.path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe in its place would be waited for
 	if err != nil {
 		return content{}, err
 	}
@@ -119,8 +129,9 @@ func check(f *os.File, g sighting) error {
 	return nil
 }
 
-// submit puts a file on the queue, once a model, or refuses it, and remembers that.
-func (w *Watcher) submit(ctx context.Context, g sighting, c content) error {
+// submit puts a file on the queue, once a model, or refuses it, and remembers that. known is what was remembered before;
+// if it names the same drop, the file only looks new, as it does when its device is numbered anew.
+func (w *Watcher) submit(ctx context.Context, g sighting, c content, known *queue.FileEntry) error {
 	models := w.modelsFor(c.contentType)
 	if len(models) == 0 {
 		what := "a file of type " + c.contentType
@@ -132,6 +143,10 @@ func (w *Watcher) submit(ctx context.Context, g sighting, c content) error {
 	entry := queue.FileEntry{Path: g.path, File: g.version.FileID}
 	for _, model := range models {
 		drop := dropOf(g, c.digest, model)
+		entry.Drops = append(entry.Drops, drop.ID)
+		if known != nil && slices.Contains(known.Drops, drop.ID) {
+			continue
+		}
 		acceptance, err := w.Queue.Submit(ctx, queue.Submission{
 			Drop: drop, Digest: c.digest, Size: g.version.Size, ContentType: c.contentType, Model: model,
 		})
@@ -139,14 +154,13 @@ func (w *Watcher) submit(ctx context.Context, g sighting, c content) error {
 			return err
 		}
 		w.Log.Debug("taken in", "file", g.path, "model", model, "drop", drop.ID, "acceptance", acceptance)
-		entry.Drops = append(entry.Drops, drop.ID)
 	}
 	return w.Queue.Remember(ctx, entry)
 }
 
 // refuse answers a file with a failure instead, and remembers that.
 func (w *Watcher) refuse(ctx context.Context, g sighting, contentType string, fault queue.Fault) error {
-	drop := dropOf(g, "", "")
+	drop := dropOf(g, queue.Digest(fault.Reason), "") // another refusal of the same version is another answer
 	if err := w.Queue.Refuse(ctx, drop, contentType, fault); err != nil {
 		return err
 	}

@@ -10,10 +10,12 @@ import (
 	"time"
 )
 
-// scanning scans at the start, when asked to, and from time to time.
+// scanning scans all folders at the start and from time to time, and single ones when asked to.
 func (w *Watcher) scanning(ctx context.Context, watch *folderEvents, first chan<- struct{}) error {
 	w.scanAll(ctx, watch)
-	close(first)
+	if ctx.Err() == nil {
+		close(first)
+	}
 	for {
 		timer := time.NewTimer(w.rescanIn())
 		select {
@@ -21,18 +23,13 @@ func (w *Watcher) scanning(ctx context.Context, watch *folderEvents, first chan<
 			timer.Stop()
 			return nil
 		case <-timer.C:
-		case <-w.scans:
+			w.scanAll(ctx, watch)
+		case <-w.unseen.more:
 			timer.Stop()
+			for dir := range w.unseen.take() {
+				w.scan(ctx, watch, dir)
+			}
 		}
-		w.scanAll(ctx, watch)
-	}
-}
-
-// askForScan asks for one scan soon, however often it is called until then.
-func (w *Watcher) askForScan() {
-	select {
-	case w.scans <- struct{}{}:
-	default:
 	}
 }
 
@@ -55,7 +52,7 @@ func (w *Watcher) scan(ctx context.Context, watch *folderEvents, dir string) {
 				w.Log.Warn("cannot be read, and is left out for now", "path", path, "error", err)
 			}
 			return nil
-		case path != dir && ignored(d.Name()), d.IsDir() && slices.Contains(w.Exclude, path):
+		case path != dir && w.leftOut(path):
 			if d.IsDir() {
 				return fs.SkipDir
 			}
@@ -85,6 +82,11 @@ func (w *Watcher) sight(ctx context.Context, path string) {
 
 // partial are endings of names under which other programs write what is not complete.
 var partial = []string{".part", ".partial", ".crdownload", ".download", ".tmp", ".filepart", ".writing"}
+
+// leftOut reports whether a path is not ours to look at.
+func (w *Watcher) leftOut(path string) bool {
+	return ignored(filepath.Base(path)) || slices.Contains(w.Exclude, path)
+}
 
 // ignored reports whether a name is nobody's media: hidden, or another program's half-written file.
 func ignored(name string) bool {

@@ -57,7 +57,7 @@ type Watcher struct {
 	hints   *hints        // from events to the loop
 	ready   chan sighting // from the loop to the intake
 	results chan result   // from the intake to the loop
-	scans   chan struct{} // asks for a scan; holds one
+	unseen  *hints        // folders to scan, because they are new or events were lost
 	caught  chan struct{} // closed when the first scan's files are dealt with
 }
 
@@ -84,7 +84,7 @@ func New(o Options) (*Watcher, error) {
 		hints:   newHints(),
 		ready:   make(chan sighting),
 		results: make(chan result),
-		scans:   make(chan struct{}, 1),
+		unseen:  newHints(),
 		caught:  make(chan struct{}),
 	}, nil
 }
@@ -115,12 +115,17 @@ func absolute(dirs []string) ([]string, error) {
 		if err != nil {
 			return nil, fmt.Errorf("folder %s: %w", d, err)
 		}
-		if target, err := filepath.EvalSymlinks(abs); err == nil {
-			abs = target
-		}
-		out = append(out, abs)
+		out = append(out, resolve(abs))
 	}
 	return out, nil
+}
+
+// resolve follows the links in a path, as far as it exists.
+func resolve(path string) string {
+	if target, err := filepath.EvalSymlinks(path); err == nil || path == filepath.Dir(path) {
+		return target
+	}
+	return filepath.Join(resolve(filepath.Dir(path)), filepath.Base(path))
 }
 
 // CaughtUp is closed when everything that the first scan found is on the queue, has its answer, or is gone.
@@ -130,10 +135,7 @@ func (w *Watcher) CaughtUp() <-chan struct{} { return w.caught }
 func (w *Watcher) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	firstScan := make(chan struct{})
-	watch, err := newFolderEvents(w)
-	if err != nil {
-		return fmt.Errorf("watch folders: %w", err)
-	}
+	watch := newFolderEvents(w)
 	g.Go(func() error { return watch.run(ctx) })
 	g.Go(func() error { return w.scanning(ctx, watch, firstScan) })
 	g.Go(func() error { return w.loop(ctx, firstScan) })
