@@ -64,11 +64,15 @@ func (w *Worker) refused(ctx context.Context, c call, err error) queue.Settlemen
 		e = &authenta.Error{Kind: authenta.KindUnavailable, Message: err.Error()}
 	}
 	f := effectOf(c, e)
+	ofPolls, ofUploads := c, c
+	if f.why == Unauthenticated { // each gate finds out for itself whether the keys are right again
+		ofPolls, ofUploads = query, create
+	}
 	if f.polls {
-		w.polling.Refused(c, f.why, err.Error(), e.RetryAfter)
+		w.polling.Refused(ofPolls, f.why, err.Error(), e.RetryAfter)
 	}
 	if f.uploads {
-		w.uploading.Refused(c, f.why, err.Error(), e.RetryAfter)
+		w.uploading.Refused(ofUploads, f.why, err.Error(), e.RetryAfter)
 	}
 	if f.fails != "" {
 		w.answered(c)

@@ -138,8 +138,13 @@ func (g *Gate) Succeeded(c call) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.failures[c] = 0
-	if g.closure != nil && g.closure.by == c && g.probing { // an answer from before the closure opens nothing
-		g.open()
+	if g.closure != nil && g.probing { // an answer from before the closure tells nothing
+		switch {
+		case g.closure.by == c:
+			g.open()
+		case g.closure.by == create && c == put: // a file that had its record already: the next one may tell
+			g.passOn()
+		}
 	}
 	return g.closure == nil
 }
@@ -164,10 +169,15 @@ func (g *Gate) Withdrawn() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.probing {
-		g.probing = false
-		g.closure.Until = time.Now()
-		g.signal()
+		g.passOn()
 	}
+}
+
+// passOn lets the next call be the probe.
+func (g *Gate) passOn() {
+	g.probing = false
+	g.closure.Until = time.Now()
+	g.signal()
 }
 
 // Refused reports a call that the account or the platform did not take. retryAfter is what the platform asked
