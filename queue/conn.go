@@ -141,7 +141,10 @@ func (c *Conn) lastError() error {
 // explain adds to a request's error the permission that the server refused meanwhile: to the requester it
 // looks like a time-out.
 func (c *Conn) explain(err error) error {
-	if denied := c.denied.Load(); err != nil && denied != nil {
+	if err == nil {
+		return nil
+	}
+	if denied := c.denied.Swap(nil); denied != nil {
 		return fmt.Errorf("%w: the NATS user lacks a permission: %w", err, *denied)
 	}
 	return err

@@ -22,7 +22,7 @@ type record struct {
 
 // load reads a job's record. Without one the error is errNoJob, and the revision is what a new one has to expect.
 func (q *Queue) load(ctx context.Context, key JobKey) (record, error) {
-	msg, err := q.ledger.GetLastMsgForSubject(ctx, q.ns.record(key))
+	msg, err := q.last(ctx, q.ledger, q.ns.record(key))
 	switch {
 	case errors.Is(err, jetstream.ErrMsgNotFound):
 		return record{}, errNoJob
@@ -58,7 +58,7 @@ func (q *Queue) store(ctx context.Context, j Job, over uint64) (record, error) {
 	seq, unsure, err := q.publish(ctx, w)
 	if unsure && errors.Is(err, errConflict) {
 		// The answer to an earlier try was lost. If what is there is ours, that try was taken.
-		if msg, getErr := q.ledger.GetLastMsgForSubject(ctx, w.subject); getErr == nil && bytes.Equal(msg.Data, data) {
+		if msg, getErr := q.last(ctx, q.ledger, w.subject); getErr == nil && bytes.Equal(msg.Data, data) {
 			return record{Job: j, revision: msg.Sequence}, nil
 		}
 	}

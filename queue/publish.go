@@ -52,7 +52,7 @@ func (q *Queue) publish(ctx context.Context, w write) (seq uint64, unsure bool, 
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
 		q.Step("before " + name)
 		var ack *jetstream.PubAck
-		ack, err = q.js.PublishMsg(ctx, w.msg())
+		ack, err = q.publishOnce(ctx, w)
 		q.Step("after " + name)
 		switch {
 		case err == nil:
@@ -71,6 +71,22 @@ func (q *Queue) publish(ctx context.Context, w write) (seq uint64, unsure bool, 
 		case <-time.After(wait):
 		}
 	}
+}
+
+// tryTime is how long one request may take: an answer that was lost is not waited for until the caller's own end.
+const tryTime = 5 * time.Second
+
+func (q *Queue) publishOnce(ctx context.Context, w write) (*jetstream.PubAck, error) {
+	ctx, cancel := context.WithTimeout(ctx, tryTime)
+	defer cancel()
+	return q.js.PublishMsg(ctx, w.msg())
+}
+
+// last returns the newest message on a subject of a bucket or queue.
+func (q *Queue) last(ctx context.Context, s jetstream.Stream, subject string) (*jetstream.RawStreamMsg, error) {
+	ctx, cancel := context.WithTimeout(ctx, tryTime)
+	defer cancel()
+	return s.GetLastMsgForSubject(ctx, subject)
 }
 
 func apiError(err error) (*jetstream.APIError, bool) {

@@ -105,10 +105,13 @@ func Open(ctx context.Context, conn *Conn, o Options) (*Queue, error) {
 		return nil, explainNoJetStream(conn.explain(err))
 	}
 	q := &Queue{Options: o, ns: o.Namespace, conn: conn, js: js, workers: map[Stage]jetstream.Consumer{}}
+	if err := q.bind(ctx); err != nil {
+		return nil, conn.explain(err)
+	}
 	if err := q.setUp(ctx); err != nil {
 		return nil, conn.explain(err)
 	}
-	return q, q.bind(ctx)
+	return q, nil
 }
 
 func checkVersion(v string) error {
@@ -194,8 +197,9 @@ func (q *Queue) bucket(ctx context.Context, name string, bytes int64, persist je
 		Name: "KV_" + name, Subjects: []string{"$KV." + name + ".>"}, Replicas: q.Replicas, MaxBytes: bytes,
 		Discard: jetstream.DiscardNew, PersistMode: persist,
 		// What makes a stream a bucket to KV clients:
-		MaxMsgsPerSubject: 1, AllowRollup: true, DenyDelete: true, AllowDirect: true,
+		MaxMsgsPerSubject: 1, AllowRollup: true, DenyDelete: true,
 		AllowMsgTTL: true, SubjectDeleteMarkerTTL: time.Minute,
+		AllowDirect: q.Replicas == 1, // a replica that lags behind would tell what a job was
 	})
 }
 
@@ -216,7 +220,7 @@ func (q *Queue) bind(ctx context.Context) error {
 		Bucket: q.ns.name("control"), Replicas: q.Replicas, MaxBytes: controlBytes,
 	})
 	if err != nil {
-		return q.conn.explain(fmt.Errorf("create bucket %s: %w", q.ns.name("control"), err))
+		return fmt.Errorf("create bucket %s: %w", q.ns.name("control"), err)
 	}
 	_, err = control.Create(ctx, "platform", []byte(q.Platform))
 	if err == nil || !errors.Is(err, jetstream.ErrKeyExists) {
@@ -236,15 +240,18 @@ func (q *Queue) bind(ctx context.Context) error {
 // Depths counts the jobs on the two queues, those in hand included.
 type Depths struct{ Upload, Await int }
 
-// Depths asks the broker how much is on the queues.
+// Depths asks the broker how much is on the queues. The sum is exact; a job that changes queues may be counted on
+// either.
 func (q *Queue) Depths(ctx context.Context) (Depths, error) {
-	var n [2]int
-	for i, stage := range []Stage{Upload, Await} {
-		info, err := q.workers[stage].Info(ctx)
-		if err != nil {
-			return Depths{}, fmt.Errorf("count the %s queue: %w", stage, err)
-		}
-		n[i] = int(info.NumPending) + info.NumAckPending
+	await, err := q.workers[Await].Info(ctx) // it hears of new messages a little late
+	if err != nil {
+		return Depths{}, fmt.Errorf("count the %s queue: %w", Await, err)
 	}
-	return Depths{Upload: n[0], Await: n[1]}, nil
+	jobs, err := q.jobs.Info(ctx)
+	if err != nil {
+		return Depths{}, fmt.Errorf("count the jobs: %w", err)
+	}
+	n := int(jobs.State.Msgs)
+	awaiting := min(n, int(await.NumPending)+await.NumAckPending)
+	return Depths{Upload: n - awaiting, Await: awaiting}, nil
 }

@@ -22,7 +22,7 @@ type FileEntry struct {
 // Entry reads what is remembered of a file; nil is nothing. An entry may be missing for a file that was dealt
 // with just before a crash.
 func (q *Queue) Entry(ctx context.Context, path string) (*FileEntry, error) {
-	msg, err := q.files.GetLastMsgForSubject(ctx, q.ns.file(path))
+	msg, err := q.last(ctx, q.files, q.ns.file(path))
 	if errors.Is(err, jetstream.ErrMsgNotFound) || err == nil && len(msg.Data) == 0 {
 		return nil, nil
 	}

@@ -35,6 +35,9 @@ func (s Submission) check() error {
 	if !s.Digest.Valid() || !s.Model.Valid() || s.Drop.ID == "" {
 		return fmt.Errorf("digest %q, model %q, drop %q: not what a job can be made of", s.Digest, s.Model, s.Drop.ID)
 	}
+	if n := (Job{Drops: []Drop{s.Drop}}).size(); n > maxRecord {
+		return fmt.Errorf("its address, name and meta take %d bytes, and %d is the most", n, maxRecord)
+	}
 	return nil
 }
 
@@ -146,7 +149,7 @@ func (q *Queue) submitEnded(ctx context.Context, r record, s Submission) (Accept
 // gone returns ErrUnsettled while a job has a message on either queue.
 func (q *Queue) gone(ctx context.Context, key JobKey) error {
 	for _, stage := range []Stage{Upload, Await} {
-		_, err := q.jobs.GetLastMsgForSubject(ctx, q.ns.job(stage, key))
+		_, err := q.last(ctx, q.jobs, q.ns.job(stage, key))
 		if err == nil {
 			return ErrUnsettled
 		}

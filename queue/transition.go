@@ -169,7 +169,9 @@ func (e Retried) on(j Job) (Job, bool) {
 	j.State, j.Stopped, j.Fault, j.EndedAt = j.Stopped, "", nil, time.Time{}
 	j.Answered = slices.Clip(j.Answered)
 	for _, d := range j.Drops {
-		j.Answered = append(j.Answered, d.ID)
+		if d.ID != e.Drop.ID {
+			j.Answered = append(j.Answered, d.ID)
+		}
 	}
 	j.Answered = j.Answered[max(0, len(j.Answered)-maxAnswered):]
 	j.Drops, j.ResumedAt = []Drop{e.Drop}, e.At

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -90,6 +91,9 @@ func (q *Queue) slot(ctx, hard context.Context, p Pool) error {
 	}
 }
 
+// lastToken of a queue's subject is the job's key.
+func lastToken(subject string) string { return subject[strings.LastIndexByte(subject, '.')+1:] }
+
 // giveBack takes no more, and gives back what has arrived meanwhile.
 func giveBack(deliveries jetstream.MessagesContext) {
 	deliveries.Drain()
@@ -105,29 +109,33 @@ func giveBack(deliveries jetstream.MessagesContext) {
 
 // deliver has one job worked on, and settles.
 func (q *Queue) deliver(ctx context.Context, p Pool, msg jetstream.Msg) {
-	key := JobKey(msg.Subject()[len(q.ns.job(p.Stage, "")):])
+	key := JobKey(lastToken(msg.Subject()))
 	hand := string(p.Stage) + string(key)
 	if _, busy := q.inHand.LoadOrStore(hand, true); busy {
 		_ = msg.NakWithDelay(ackWait) // handed out again while still in work here
 		return
 	}
 	defer q.inHand.Delete(hand)
-	ctx, release := q.hold(ctx, msg)
+	ctx, quiet, release := q.hold(ctx, msg)
 	defer release()
 	task := &Task{q: q}
 	settlement := q.decide(ctx, p, key, msg, task)
+	if settlement.kind == retryAfter {
+		quiet() // a sign of life behind the NAK would undo its delay
+	}
 	if err := q.settle(ctx, task, msg, settlement); err != nil {
 		q.Log.Warn("a job was not settled, and will be handed out again",
 			"job", key, "settlement", settlement.String(), "error", err)
 	}
 }
 
-// hold keeps a delivery ours: it tells the broker that the work goes on, and ends the context well before the broker
-// would hand the job to somebody else for lack of such signs.
-func (q *Queue) hold(ctx context.Context, msg jetstream.Msg) (context.Context, func()) {
+// hold keeps a delivery ours: it tells the broker that the work goes on, until quiet is called, and ends the context well
+// before the broker would hand the job to somebody else for lack of such signs. release ends all of it.
+func (q *Queue) hold(ctx context.Context, msg jetstream.Msg) (held context.Context, quiet, release func()) {
 	const sign, lease = ackWait / 3, ackWait * 4 / 5
 	ctx, cancel := context.WithCancelCause(ctx)
 	expiry := time.AfterFunc(lease, func() { cancel(errLeaseLost) })
+	signing, stop := context.WithCancel(ctx)
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)
@@ -135,12 +143,12 @@ func (q *Queue) hold(ctx context.Context, msg jetstream.Msg) (context.Context, f
 		defer tick.Stop()
 		for {
 			select {
-			case <-ctx.Done():
+			case <-signing.Done():
 				return
 			case <-tick.C:
 			}
 			sent := time.Now()
-			once, done := context.WithTimeout(ctx, sign)
+			once, done := context.WithTimeout(signing, sign)
 			_, err := q.conn.RequestWithContext(once, msg.Reply(), []byte("+WPI"))
 			done()
 			if err == nil {
@@ -148,10 +156,14 @@ func (q *Queue) hold(ctx context.Context, msg jetstream.Msg) (context.Context, f
 			}
 		}
 	}()
-	return ctx, func() {
-		cancel(nil)
-		expiry.Stop()
+	quiet = func() {
+		stop()
 		<-stopped
+	}
+	return ctx, quiet, func() {
+		quiet()
+		expiry.Stop()
+		cancel(nil)
 	}
 }
 
@@ -215,21 +227,33 @@ func (q *Queue) settle(ctx context.Context, t *Task, msg jetstream.Msg, s Settle
 	}
 	if err != nil {
 		if !errors.Is(context.Cause(ctx), errLeaseLost) {
-			_ = msg.NakWithDelay(time.Second)
+			_ = msg.NakWithDelay(unsettledDelay(err))
 		}
 		return err
 	}
-	if err := q.ack(ctx, msg); err != nil || t.State != Failed {
+	if err := q.ack(ctx, msg); err != nil || s.kind != done && t.State != Failed {
 		return err
 	}
-	return q.mendRetry(ctx, t.Key)
+	return q.mend(ctx, JobKey(lastToken(msg.Subject())))
 }
 
-// mendRetry puts a job back on its queue whose message we have just acknowledged for a failure, if somebody took it up
-// again meanwhile and found that message in the way of a new one.
-func (q *Queue) mendRetry(ctx context.Context, key JobKey) error {
+// unsettledDelay is how long a job waits whose settlement could not be written. A broker that is full or refuses will do so
+// for a while, and each try may cost a call to the platform.
+func unsettledDelay(err error) time.Duration {
+	if errors.Is(err, ErrFull) || !isTransient(err) && !errors.Is(err, errConflict) {
+		return time.Minute
+	}
+	return time.Second
+}
+
+// mend puts a job back on its queue whose message we have just acknowledged because there was nothing to do, if somebody
+// took it up meanwhile and found that message in the way of a new one.
+func (q *Queue) mend(ctx context.Context, key JobKey) error {
 	r, err := q.load(ctx, key)
-	if err != nil || r.State.ended() {
+	if errors.Is(err, errNoJob) || err == nil && r.State.ended() {
+		return nil
+	}
+	if err != nil {
 		return err
 	}
 	return q.enqueue(ctx, r.State.stage(), key)

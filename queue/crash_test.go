@@ -1,0 +1,189 @@
+package queue_test
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/authenta/authenta-ingest/queue"
+)
+
+// TestACrashAtAnyStepLosesNothingAndPaysOnce stops everything before and after each durable write and each call to the
+// platform on the way of one file. What was under way is then gone, and only the folder of the store and the platform
+// remain. In the end there is one verdict, and the platform has got the bytes once.
+func TestACrashAtAnyStepLosesNothingAndPaysOnce(t *testing.T) {
+	steps := (&life{t: t, dir: t.TempDir(), platform: &platform{}}).run(-1)
+	t.Logf("%d steps", len(steps))
+	if len(steps) < 20 {
+		t.Fatalf("too few to be all: %v", steps)
+	}
+	for i, name := range steps {
+		for _, forgetful := range []bool{false, true} {
+			if forgetful && i < slices.Index(steps, "before $KV.authenta-ledger.KEY")+4 {
+				continue // nothing was accepted that could be forgotten
+			}
+			t.Run(fmt.Sprintf("%02d %s, forgetful watcher %t", i, name, forgetful), func(t *testing.T) {
+				t.Parallel()
+				l := &life{t: t, dir: t.TempDir(), platform: &platform{}, forgetful: forgetful}
+				l.run(i)
+				l.afterwards()
+			})
+		}
+	}
+}
+
+// A life is that of one daemon, from its start until its file has a verdict or it crashes.
+type life struct {
+	t         *testing.T
+	dir       string
+	platform  *platform
+	forgetful bool // the watcher crashes before it knows that its file was taken in
+	taken     bool // the watcher knows it, and will not submit the file again
+}
+
+var crashing = submission("content", "/in/clip.mp4")
+
+// run lives once, crashes at the step of that number, and returns the names of the steps taken.
+func (l *life) run(crashAt int) []string {
+	var (
+		mu    sync.Mutex
+		steps []string
+		dead  = make(chan struct{})
+		s     *store
+		armed atomic.Bool
+	)
+	at := func(point string) {
+		if !armed.Load() {
+			return
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		select {
+		case <-dead:
+			return
+		default:
+		}
+		if len(steps) == crashAt {
+			close(dead)
+			s.conn.Close() // nothing that is said from now on is heard
+			runtime.Goexit()
+		}
+		steps = append(steps, strings.ReplaceAll(point, string(keyOf(crashing)), "KEY"))
+	}
+	s = openStore(l.t, l.dir, step(at))
+	setAckWait(l.t, s.Queue, 300*time.Millisecond)
+	armed.Store(true)
+
+	var accepted atomic.Bool
+	var running sync.WaitGroup
+	ctx, cancel := context.WithCancel(context.Background())
+	running.Go(func() { // a Goexit ends this goroutine only
+		_, err := s.Submit(ctx, crashing)
+		accepted.Store(err == nil)
+	})
+	running.Wait()
+	for _, p := range l.pools(at) {
+		running.Go(func() { _ = s.Work(ctx, p) }) // fails when the connection is closed, as it should
+	}
+	await(l.t, "it is judged, or crashes", func() bool {
+		select {
+		case <-dead:
+			return true
+		default:
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		return len(steps) > 0 && steps[len(steps)-1] == "after ack" && len(l.settled(s)) > 0
+	})
+	cancel()
+	running.Wait()
+	s.close()
+	l.taken = accepted.Load() && !l.forgetful
+	return steps
+}
+
+// settled lists the verdicts while the connection is there.
+func (l *life) settled(s *store) []string {
+	depths, err := s.Depths(deadline(l.t))
+	if err != nil || depths != (queue.Depths{}) {
+		return nil
+	}
+	return answersTo(l.t, s.Queue, crashing.Drop.ID)
+}
+
+// afterwards starts the daemon again and wants its file judged once.
+func (l *life) afterwards() {
+	t := l.t
+	s := openStore(t, l.dir)
+	setAckWait(t, s.Queue, 300*time.Millisecond)
+	if !l.taken {
+		if _, err := s.Submit(deadline(t), crashing); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, p := range l.pools(func(string) {}) {
+		pooling(t, s.Queue, p)
+	}
+	awaitAnswer(t, s.Queue, crashing.Drop.ID, "verdict fake")
+	wantDepths(t, s.Queue, queue.Depths{})
+	awaitAnswer(t, s.Queue, crashing.Drop.ID, "verdict fake")
+	if puts := l.platform.puts.Load(); puts != 1 {
+		t.Errorf("the platform got the bytes %d times", puts)
+	}
+	if job := jobOf(t, s.Queue, crashing); job.State != queue.Judged || len(job.Drops) != 1 {
+		t.Errorf("record %s", pretty(t, job.Job))
+	}
+}
+
+// A platform counts what it is sent.
+type platform struct {
+	creates, puts atomic.Int32
+}
+
+// pools are workers that do what those of package worker do, as far as the ledger is concerned.
+func (l *life) pools(at func(string)) []queue.Pool {
+	ready := context.Context.Err
+	return []queue.Pool{
+		{Stage: queue.Upload, Slots: 1, Ready: ready, Handle: func(ctx context.Context, task *queue.Task) queue.Settlement {
+			return l.platform.upload(ctx, task, at)
+		}},
+		{Stage: queue.Await, Slots: 1, Ready: ready, Handle: always(queue.Conclude(judgement()))},
+	}
+}
+
+func (p *platform) upload(ctx context.Context, task *queue.Task, at func(string)) queue.Settlement {
+	now := time.Now().UTC()
+	created := queue.Created{MediaID: "mid-1", UploadURL: "https://storage.example/put", Expires: now.Add(time.Hour), At: now}
+	if !task.Sending.IsZero() {
+		if p.puts.Load() > 0 {
+			return queue.HandOver()
+		}
+		if task.Apply(ctx, queue.SendFailed{}) != nil || task.Apply(ctx, queue.SendStarted{At: now}) != nil {
+			return queue.RetryAfter(0)
+		}
+	}
+	if task.State == queue.Queued {
+		lost := !task.Creating.IsZero() && p.creates.Load() > 0
+		if !lost {
+			if task.Apply(ctx, queue.CreateStarted{Name: "clip", At: now}) != nil {
+				return queue.RetryAfter(0)
+			}
+			at("before POST")
+			p.creates.Add(1)
+			at("after POST")
+		}
+		if task.Apply(ctx, created) != nil {
+			return queue.RetryAfter(0)
+		}
+	}
+	at("before PUT")
+	p.puts.Add(1)
+	at("after PUT")
+	return queue.HandOver()
+}
