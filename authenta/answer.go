@@ -57,7 +57,7 @@ func apiError(status int, body []byte) *Error {
 }
 
 // apiKind is the table of the API's error answers. fromPlatform is whether the body is JSON: something in front of the
-// platform also says 403, 404 and 5xx, and knows nothing of keys and records.
+// platform also says 4xx and 5xx, and knows nothing of keys, records and files.
 func apiKind(status int, code string, fromPlatform bool) Kind {
 	switch {
 	case status == 429 && code == "AA001":
@@ -68,12 +68,12 @@ func apiKind(status int, code string, fromPlatform bool) Kind {
 		return KindCredits
 	case status == 401:
 		return KindUnauthenticated
-	case status == 403 && fromPlatform:
-		return KindForbidden
-	case status == 404 && fromPlatform:
-		return KindNotFound
-	case status == 403, status == 404, status == 407, status == 408: // a firewall's, a proxy's, a time-out
+	case !fromPlatform, status == 407, status == 408: // a firewall's, a proxy's, a wrong address's, a time-out
 		return KindUnavailable
+	case status == 403:
+		return KindForbidden
+	case status == 404:
+		return KindNotFound
 	case status/100 == 4:
 		return KindRejected
 	}

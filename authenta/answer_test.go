@@ -31,7 +31,7 @@ func TestAnswersOfThePlatformAreClassified(t *testing.T) {
 		{400, `{"code":"bad_request","message":"x"}`, KindRejected, "bad_request"},
 		{400, `{"code":400,"message":["not","a","string"]}`, KindRejected, "400"},
 		{413, `{"code":"payload_too_large"}`, KindRejected, "payload_too_large"},
-		{413, html, KindRejected, ""},
+		{413, html, KindUnavailable, ""},
 		{407, html, KindUnavailable, ""},
 		{408, "", KindUnavailable, ""},
 		{302, "", KindUnavailable, ""},

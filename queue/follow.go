@@ -43,6 +43,9 @@ func follow[T any](ctx context.Context, q *Queue, name string, from uint64, rece
 	c, err := q.js.OrderedConsumer(ctx, q.ns.name(name), jetstream.OrderedConsumerConfig{
 		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from + 1,
 	})
+	if ctx.Err() != nil {
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("read stream %s: %w", q.ns.name(name), err)
 	}

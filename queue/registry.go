@@ -20,7 +20,7 @@ type FileEntry struct {
 }
 
 // Entry reads what is remembered of a file; nil is nothing. An entry may be missing for a file that was dealt
-// with just before a crash.
+// with just before a crash, or because it was damaged.
 func (q *Queue) Entry(ctx context.Context, path string) (*FileEntry, error) {
 	msg, err := q.last(ctx, q.files, q.ns.file(path))
 	if errors.Is(err, jetstream.ErrMsgNotFound) || err == nil && len(msg.Data) == 0 {
@@ -31,7 +31,8 @@ func (q *Queue) Entry(ctx context.Context, path string) (*FileEntry, error) {
 	}
 	var e FileEntry
 	if err := json.Unmarshal(msg.Data, &e); err != nil {
-		return nil, fmt.Errorf("the registry's entry of %s is damaged: %w", path, err)
+		q.Log.Warn("the registry's entry of a file is damaged; it is taken for new", "file", path, "error", err)
+		return nil, nil
 	}
 	return &e, nil
 }

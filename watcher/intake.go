@@ -18,7 +18,7 @@ import (
 	"github.com/authenta/authenta-ingest/queue"
 )
 
-// A result says that the intake has dealt with a path.
+// A result says that the intake has dealt with a file.
 type result struct {
 	path  string
 	again bool // it could not be dealt with now, or was altered meanwhile
@@ -60,17 +60,22 @@ func (w *Watcher) take(ctx context.Context, g sighting, buf []byte) (again bool)
 		err = w.submit(ctx, g, c, entry)
 	case errors.Is(err, errAltered):
 		return true
-	case errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
 		return false
-	case errors.Is(err, fs.ErrPermission) && known:
+	case unreadable(err) && known:
 		return false
-	case errors.Is(err, fs.ErrPermission): // told once a version, tried at every scan
+	case unreadable(err): // told once a version, tried at every scan
 		err = w.refuse(ctx, g, "", queue.Fault{Reason: queue.Unreadable, Message: err.Error()})
 	}
 	if err != nil {
 		w.waits(ctx, g, err)
 	}
 	return err != nil
+}
+
+// unreadable reports whether an error is the file's own, and not one that the next try may not meet.
+func unreadable(err error) bool {
+	return errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EIO)
 }
 
 // waits says why a file is not dealt with now.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/gabriel-vasile/mimetype"
@@ -24,9 +25,14 @@ func detect(f *os.File) (string, error) {
 	return base, nil
 }
 
-func isImage(contentType string) bool {
-	return strings.HasPrefix(contentType, "image/") && contentType != "image/svg+xml" // a drawing's text
+// images are the types that pictures are exchanged in. Others that call themselves images, of drawing programs or of
+// icons, show nobody's face.
+var images = []string{
+	"image/jpeg", "image/png", "image/webp", "image/gif", "image/bmp", "image/tiff",
+	"image/heic", "image/heif", "image/avif", "image/jxl", "image/jp2",
 }
+
+func isImage(contentType string) bool { return slices.Contains(images, contentType) }
 
 func isVideo(contentType string) bool { return strings.HasPrefix(contentType, "video/") }
 

@@ -58,25 +58,32 @@ func (w *Watcher) loop(ctx context.Context, firstScan <-chan struct{}) error {
 // A triage sorts sightings into files that may still be written, and files that are complete. Only the loop touches it.
 type triage struct {
 	settling *settling
-	ready    []sighting      // complete, and not yet handed to the intake
-	taken    map[string]bool // ready or with the intake; true: seen again meanwhile
+	ready    []sighting // complete, and not yet handed to the intake
+	taken    map[string]taking
+}
+
+// A taking is a file that is ready, or with the intake.
+type taking struct {
+	version version
+	touched bool // another version was seen since
 }
 
 func newTriage(settle time.Duration) *triage {
-	return &triage{settling: newSettling(settle), taken: map[string]bool{}}
+	return &triage{settling: newSettling(settle), taken: map[string]taking{}}
 }
 
 // see takes note of what a path is now.
 func (t *triage) see(g sighting) {
-	if _, ok := t.taken[g.path]; ok {
-		t.taken[g.path] = true
+	if now, ok := t.taken[g.path]; ok {
+		now.touched = now.touched || !now.version.same(g.version)
+		t.taken[g.path] = now
 	} else if t.settling.see(g, time.Now()) {
 		t.complete(g)
 	}
 }
 
 func (t *triage) complete(g sighting) {
-	t.taken[g.path] = false
+	t.taken[g.path] = taking{version: g.version}
 	t.ready = append(t.ready, g)
 }
 
@@ -94,7 +101,7 @@ func (t *triage) settle() {
 
 // done takes a file back from the intake. If it was not dealt with, or touched meanwhile, it has to settle again.
 func (t *triage) done(r result) {
-	touched := t.taken[r.path]
+	touched := t.taken[r.path].touched
 	delete(t.taken, r.path)
 	if touched || r.again {
 		if g, ok := look(r.path); ok {

@@ -16,16 +16,16 @@ func (w *Watcher) scanning(ctx context.Context, watch *folderEvents, first chan<
 	if ctx.Err() == nil {
 		close(first)
 	}
+	timer := time.NewTimer(w.rescanIn())
+	defer timer.Stop()
 	for {
-		timer := time.NewTimer(w.rescanIn())
 		select {
 		case <-ctx.Done():
-			timer.Stop()
 			return nil
 		case <-timer.C:
 			w.scanAll(ctx, watch)
+			timer.Reset(w.rescanIn())
 		case <-w.unseen.more:
-			timer.Stop()
 			for dir := range w.unseen.take() {
 				w.scan(ctx, watch, dir)
 			}
@@ -52,7 +52,7 @@ func (w *Watcher) scan(ctx context.Context, watch *folderEvents, dir string) {
 				w.Log.Warn("cannot be read, and is left out for now", "path", path, "error", err)
 			}
 			return nil
-		case path != dir && w.leftOut(path):
+		case path != dir && ignored(d.Name()), slices.Contains(w.Exclude, path):
 			if d.IsDir() {
 				return fs.SkipDir
 			}

@@ -81,23 +81,23 @@ func (w *Worker) refused(ctx context.Context, c call, err error) queue.Settlemen
 	return queue.RetryAfter(backoff())
 }
 
-// errClosed says that a call was not made because its gate is closed.
-var errClosed = errors.New("the gate is closed")
+// errClosed says that a call was not made, because its gate is closed or its turn did not come before the end.
+var errClosed = errors.New("not called")
 
 // enter waits for a call's turn and asks its gate. Nothing is created while polls are paused for the account's sake: what
 // is paid for has to be fetched.
 func (w *Worker) enter(ctx context.Context, c call) error {
 	switch c {
 	case create:
-		if err := w.mutations.Wait(ctx); err != nil {
-			return err
+		if w.mutations.Wait(ctx) != nil {
+			return errClosed
 		}
 		if p, closed := w.polling.Closed(); closed && p.Reason.Account() && time.Until(p.Until) > 0 {
 			return errClosed
 		}
 	case query:
-		if err := w.queries.Wait(ctx); err != nil {
-			return err
+		if w.queries.Wait(ctx) != nil {
+			return errClosed
 		}
 	}
 	if !w.gateOf(c).Enter() {

@@ -3,6 +3,7 @@ package worker
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -15,36 +16,39 @@ import (
 )
 
 // openCopy opens the first file of a job that still is the version that was hashed. All drops of a job have the same
-// content, so any will do. The caller closes it.
-func openCopy(drops []queue.Drop) (*os.File, *queue.Fault) {
+// content, so any will do. The caller closes it. A fault is the files' own; an error is ours, and may pass.
+func openCopy(drops []queue.Drop) (*os.File, *queue.Fault, error) {
 	fault := &queue.Fault{Reason: queue.Unreadable, Message: "no file left"}
 	for _, d := range drops {
-		f, why := openVersion(d)
+		f, why, err := openVersion(d)
 		if why == nil {
-			return f, nil
+			return f, nil, err
 		}
 		if fault.Reason != queue.Changed { // altered says more than gone
 			fault = why
 		}
 	}
-	return nil, fault
+	return nil, fault, nil
 }
 
-func openVersion(d queue.Drop) (*os.File, *queue.Fault) {
+func openVersion(d queue.Drop) (*os.File, *queue.Fault, error) {
 	path, err := filePath(d.URI)
 	if err != nil {
-		return nil, &queue.Fault{Reason: queue.Unreadable, Message: err.Error()}
+		return nil, &queue.Fault{Reason: queue.Unreadable, Message: err.Error()}, nil
 	}
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe in its place would be waited for
-	if err != nil {
-		return nil, &queue.Fault{Reason: queue.Unreadable, Message: err.Error()}
+	switch {
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE), errors.Is(err, syscall.ENOMEM):
+		return nil, nil, err
+	case err != nil:
+		return nil, &queue.Fault{Reason: queue.Unreadable, Message: err.Error()}, nil
 	}
 	info, err := f.Stat()
 	if err != nil || !isVersion(info, d.File) {
 		f.Close()
-		return nil, &queue.Fault{Reason: queue.Changed, Message: fmt.Sprintf("%s was altered after it was taken in", path)}
+		return nil, &queue.Fault{Reason: queue.Changed, Message: path + " was altered after it was taken in"}, nil
 	}
-	return f, nil
+	return f, nil, nil
 }
 
 // altered reports whether an open file has another content than the job. It reads the file only if something about it

@@ -26,6 +26,7 @@ func (w *Worker) poll(ctx context.Context, t *queue.Task) queue.Settlement {
 	case err != nil:
 		e, ok := errors.AsType[*authenta.Error](err)
 		if late && ok && e.Kind == authenta.KindRejected { // the platform answers, and not about this record
+			w.answered(query)
 			return queue.Reject(queue.Fault{Reason: queue.Timeout, Code: e.Code, Message: message(e)})
 		}
 		return w.refused(ctx, query, err).NoSoonerThan(nextPoll(age, w.FirstPoll))

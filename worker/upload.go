@@ -25,7 +25,11 @@ func (w *Worker) upload(ctx context.Context, t *queue.Task) queue.Settlement {
 			return s
 		}
 	}
-	file, fault := openCopy(t.Drops)
+	file, fault, err := openCopy(t.Drops)
+	if err != nil {
+		w.Log.Warn("a file waits to be uploaded", "file", t.Drops[0].URI, "error", err)
+		return queue.RetryAfter(backoff())
+	}
 	if fault != nil {
 		return queue.Reject(*fault)
 	}
@@ -48,7 +52,7 @@ func (w *Worker) lookForBytes(ctx context.Context, t *queue.Task) (queue.Settlem
 	switch {
 	case err != nil:
 		return w.refused(ctx, query, err), true
-	case m.Status != authenta.StatusInited:
+	case m.Status != authenta.StatusInited && m.Status != "":
 		return queue.HandOver(), true
 	case t.Asked.IsZero():
 		if err := t.Apply(ctx, queue.NotThereYet{At: now()}); err != nil {

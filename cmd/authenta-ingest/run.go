@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -46,6 +48,9 @@ Its verdicts mean nothing, and what it judged is kept apart from the real state.
 			if s.Dirs = append(s.Dirs, dirs...); len(s.Dirs) == 0 {
 				mistakes.found = append(mistakes.found, errors.New("nothing to watch: name folders (run DIR...), or set INGEST_DIRS"))
 			}
+			if slices.ContainsFunc(s.Dirs, func(dir string) bool { return sameFolder(dir, s.StateDir) }) {
+				mistakes.found = append(mistakes.found, errors.New("INGEST_STATE_DIR is a folder to watch: give it one of its own"))
+			}
 			if !o.sandbox {
 				s.account(mistakes)
 			}
@@ -64,6 +69,13 @@ Its verdicts mean nothing, and what it judged is kept apart from the real state.
 	f.BoolVar(&o.once, "once", false, "process what is there, wait until all of it is judged or failed, and exit")
 	f.BoolVar(&o.json, "json", false, "print each verdict as a JSON line")
 	return cmd
+}
+
+// sameFolder reports whether two paths lead to one folder. One that does not exist is none.
+func sameFolder(a, b string) bool {
+	x, errX := os.Stat(a)
+	y, errY := os.Stat(b)
+	return errX == nil && errY == nil && os.SameFile(x, y)
 }
 
 // onStep is called before and after every durable step. Tests kill the process there.

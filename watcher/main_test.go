@@ -1,0 +1,60 @@
+package watcher
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+// asNobody names the variable that has a run of this binary give up root's rights, and be that user.
+const asNobody = "WATCHER_TEST_AS_NOBODY"
+
+// users are those that children run as: one each, because some limits are a user's.
+var users atomic.Int32
+
+func TestMain(m *testing.M) {
+	if uid, err := strconv.Atoi(os.Getenv(asNobody)); err == nil && os.Geteuid() == 0 {
+		for _, err := range []error{syscall.Setgroups(nil), syscall.Setgid(uid), syscall.Setuid(uid)} {
+			if err != nil {
+				fmt.Fprintln(os.Stderr, "give up root's rights:", err)
+				os.Exit(2)
+			}
+		}
+	}
+	flag.Parse()
+	if err := flag.Set("test.parallel", "8"); err != nil { // most of what is done here is waiting
+		panic(err)
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// inChild runs the calling test again in a process of its own, without root's rights, and reports whether this is
+// that process.
+func inChild(t *testing.T) bool {
+	t.Helper()
+	if os.Getenv(asNobody) != "" {
+		return true
+	}
+	binary, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	child := exec.Command(binary, "-test.run=^"+t.Name()+"$", "-test.v")
+	child.Env = append(os.Environ(), fmt.Sprintf("%s=%d", asNobody, 65534-users.Add(1)))
+	out, err := child.CombinedOutput()
+	switch {
+	case err != nil:
+		t.Errorf("in a process without root's rights: %v\n%s", err, out)
+	case !strings.Contains(string(out), "--- PASS: "+t.Name()):
+		t.Errorf("the process without root's rights did not run the test:\n%s", out)
+	}
+	return false
+}
