@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -144,13 +145,21 @@ func (s *Server) start(o Options) error {
 		}
 		select {
 		case why := <-fatal:
-			return fmt.Errorf("start the embedded NATS server (INGEST_NATS_LISTEN=%s, INGEST_STATE_DIR=%s): %s", o.Listen, o.Dir, why)
+			return fmt.Errorf("start the embedded NATS server (INGEST_NATS_LISTEN=%s, INGEST_STATE_DIR=%s): %s%s", o.Listen, o.Dir, why, advice(why))
 		default:
 		}
 		if time.Now().After(deadline) {
 			return errors.New("the embedded NATS server did not start within a minute")
 		}
 	}
+}
+
+// advice is what to do about a reason not to start.
+func advice(why string) string {
+	if strings.Contains(why, "address already in use") {
+		return ": is another NATS server here? Set INGEST_NATS_LISTEN to a free address, or to off"
+	}
+	return ""
 }
 
 // Addr returns where the server listens; empty with Off.
