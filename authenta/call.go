@@ -31,7 +31,7 @@ func (c *Client) do(ctx context.Context, k call, decode func(body []byte) error)
 	}
 	keys, err := c.credentials()
 	if err == nil {
-		err = keys.check()
+		err = keys.Check()
 	}
 	if err != nil {
 		return &Error{Op: k.op, Media: k.media, Kind: KindUnauthenticated, Err: err}
@@ -59,6 +59,7 @@ func (c *Client) attempt(ctx context.Context, k call, keys Credentials, sent *tr
 		return &Error{Kind: KindUnavailable, Err: causeOf(ctx, err)}
 	}
 	defer resp.Body.Close()
+	c.http1.Store(resp.ProtoMajor == 1)
 	body, e := checkResponse(ctx, resp)
 	if e != nil {
 		return e
@@ -73,6 +74,11 @@ func (c *Client) newRequest(ctx context.Context, k call, keys Credentials) (*htt
 	u := c.base.JoinPath("api", "media", string(k.media))
 	u.RawQuery = k.query.Encode()
 	var body io.Reader
+	if c.http1.Load() {
+		// Over HTTP/1, net/http would repeat a call without a body when its kept connection dies, and the platform count
+		// both. With one, be it empty, it does not, and announces none. HTTP/2 repeats only what was not processed.
+		body = io.MultiReader()
+	}
 	if k.body != nil {
 		b, err := json.Marshal(k.body)
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -55,6 +56,7 @@ type Client struct {
 	timeout     time.Duration
 	stall       time.Duration
 	answer      time.Duration
+	http1       atomic.Bool // the platform's last answer came over HTTP/1
 }
 
 // New returns a client, or everything that is wrong with o. It makes no call.
@@ -83,6 +85,9 @@ func New(o Options) (*Client, error) {
 	}, nil
 }
 
+// BaseURL is the platform's address in the one form that all ways of writing it have.
+func (c *Client) BaseURL() string { return c.base.String() }
+
 // parseBaseURL tolerates what people copy from the documentation's examples: a trailing slash, and a trailing /api.
 func parseBaseURL(s string) (*url.URL, error) {
 	u, err := url.Parse(s)
@@ -95,5 +100,5 @@ func parseBaseURL(s string) (*url.URL, error) {
 		return nil, errors.New("the platform's address must have no user, query or fragment")
 	}
 	path := strings.TrimSuffix(strings.TrimRight(u.Path, "/"), "/api")
-	return &url.URL{Scheme: u.Scheme, Host: u.Host, Path: path}, nil
+	return &url.URL{Scheme: u.Scheme, Host: strings.ToLower(u.Host), Path: path}, nil
 }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -246,4 +247,37 @@ func TestTheCallersContextIsTheCause(t *testing.T) {
 			t.Errorf("got %v", e)
 		}
 	})
+}
+
+// A kept connection dies while its second call is on the way. net/http would make that call again by itself, and the
+// platform would count both.
+func TestACallOnAConnectionThatDiesIsMadeOnce(t *testing.T) {
+	t.Parallel()
+	for op, call := range map[Op]func(*Client) error{
+		OpGet:  func(c *Client) error { _, err := c.Get(t.Context(), testID); return err },
+		OpList: func(c *Client) error { _, err := c.List(t.Context(), ListOptions{}); return err },
+	} {
+		t.Run(string(op), func(t *testing.T) {
+			t.Parallel()
+			var calls atomic.Int32
+			c := newTestClient(t, serve(t, func(w http.ResponseWriter, r *http.Request) {
+				if calls.Add(1) == 2 {
+					cut(w, r)
+				}
+				if r.ContentLength != 0 || len(r.TransferEncoding) > 0 {
+					t.Errorf("a body was announced: %d %v", r.ContentLength, r.TransferEncoding)
+				}
+				answer(200, `{"mid":"`+string(testID)+`","status":"UPLOADED","data":[]}`)(w, r)
+			}), Options{})
+			if err := call(c); err != nil {
+				t.Fatal(err)
+			}
+			if e := asError(t, call(c)); e.Kind != KindUnavailable {
+				t.Errorf("%v", e)
+			}
+			if n := calls.Load(); n != 2 {
+				t.Errorf("%d calls were made, want 2", n)
+			}
+		})
+	}
 }

@@ -1,6 +1,8 @@
 package authenta
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -31,7 +33,8 @@ func (c Credentials) GoString() string { return c.String() }
 // LogValue is String, for log/slog.
 func (c Credentials) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
-func (c Credentials) check() error {
+// Check reports why no call can be made with the keys. It does not tell what they are.
+func (c Credentials) Check() error {
 	if c.APIKey == "" && (c.ClientID == "" || c.ClientSecret == "") {
 		return errors.New("there is neither a bearer key nor a whole key pair")
 	}
@@ -52,4 +55,10 @@ func (c Credentials) setHeaders(h http.Header) {
 	}
 	h.Set("X-Client-Id", c.ClientID)
 	h.Set("X-Client-Secret", c.ClientSecret)
+}
+
+// Fingerprint tells these keys from others without telling them: the first 4 bytes of a digest, in hex.
+func (c Credentials) Fingerprint() string {
+	sum := sha256.Sum256([]byte(strings.Join(append([]string{"authenta-ingest"}, c.keys()...), "\x00")))
+	return hex.EncodeToString(sum[:4])
 }

@@ -9,8 +9,7 @@
 //
 // A method makes one attempt, follows no redirect and never logs. Every error is an [*Error], whose Kind says whether
 // and how the call may be repeated, and whose MaybeDone says whether it may have been carried out although nobody said
-// so. Pacing, retries and the count of calls are the caller's. (net/http itself repeats a Query whose kept connection
-// turns out to be dead, and any call of which nothing had left.)
+// so. Pacing, retries and the count of calls are the caller's: net/http is kept from repeating a call by itself.
 //
 // The account's keys go to the platform only, never to the storage host. Neither they nor the query strings of
 // presigned URLs, which are as good as keys, are in any error or in what [PresignedURL] and [Credentials] print.
