@@ -3,6 +3,7 @@ package sandbox
 import (
 	"maps"
 	"slices"
+	"time"
 )
 
 // A Ledger says what was called and what was paid for, since the journal's beginning.
@@ -13,12 +14,13 @@ type Ledger struct {
 	PutsBegun       int                // PUTs whose headers were accepted
 	PutsCompleted   int                // PUTs whose every byte was there
 	CreditsSpent    int
-	Paid            map[string]int      // by hex SHA-256 of the content: how often its processing was started, and paid for
-	Records         map[string][]string // by hex SHA-256 of the content: the media ids that it was put to
+	Paid            map[string]int       // by hex SHA-256 of the content: how often its processing was started, and paid for
+	Records         map[string][]string  // by hex SHA-256 of the content: the media ids that it was put to
+	Finished        map[string]time.Time // by hex SHA-256 of the content: when its first result is there, or will be
 }
 
 func newLedger() Ledger {
-	return Ledger{Calls: map[Op]map[int]int{}, Paid: map[string]int{}, Records: map[string][]string{}}
+	return Ledger{Calls: map[Op]map[int]int{}, Paid: map[string]int{}, Records: map[string][]string{}, Finished: map[string]time.Time{}}
 }
 
 // PaidTwice returns the contents that were paid for more than once, sorted.
@@ -60,12 +62,18 @@ func (l *Ledger) paid(digest string) {
 	l.Paid[digest]++
 }
 
+func (l *Ledger) finished(digest string, at time.Time) {
+	if _, known := l.Finished[digest]; !known {
+		l.Finished[digest] = at
+	}
+}
+
 func (l Ledger) clone() Ledger {
 	l.Calls = maps.Clone(l.Calls)
 	for op, byStatus := range l.Calls {
 		l.Calls[op] = maps.Clone(byStatus)
 	}
-	l.Paid = maps.Clone(l.Paid)
+	l.Paid, l.Finished = maps.Clone(l.Paid), maps.Clone(l.Finished)
 	l.Records = maps.Clone(l.Records)
 	for digest, mids := range l.Records {
 		l.Records[digest] = slices.Clone(mids)

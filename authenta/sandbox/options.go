@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"time"
 )
@@ -24,6 +25,7 @@ type Options struct {
 
 	Latency      time.Duration // from complete PUT to result
 	LatencyPerMB time.Duration // added for every 1,000,000 bytes
+	Spread       time.Duration // added in part, from nothing to all of it, evenly, as the content has it
 	EventDelay   time.Duration // from complete PUT to status UPLOADED: the storage's event may be late
 	URLTTL       time.Duration // how long presigned URLs live, in whole seconds; 0: an hour
 	ExpiresIn    bool          // the answer to a create says "expiresIn", as the prose promises and the examples do not
@@ -36,12 +38,24 @@ type Options struct {
 	Seed    uint64                        // of the dice that Fault.Rate throws; 0: picks one, see Platform.Seed
 }
 
-func (o Options) withDefaults() (Options, error) {
+// Check finds every mistake in the options.
+func (o Options) Check() error {
+	var mistakes []error
 	if (o.ClientID == "") != (o.ClientSecret == "") {
-		return o, errors.New("sandbox: a client id needs a client secret, and the other way round")
+		mistakes = append(mistakes, errors.New("a client id needs a client secret, and the other way round"))
 	}
 	if min(o.Credits, o.MutationQuota, o.QueryQuota) < Unlimited {
-		return o, errors.New("sandbox: credits and quotas are counts, or Unlimited")
+		mistakes = append(mistakes, errors.New("credits and quotas are counts, or -1 for no limit"))
+	}
+	if min(o.Latency, o.LatencyPerMB, o.Spread, o.EventDelay, o.URLTTL) < 0 {
+		mistakes = append(mistakes, errors.New("a duration is negative"))
+	}
+	return errors.Join(mistakes...)
+}
+
+func (o Options) withDefaults() (Options, error) {
+	if err := o.Check(); err != nil {
+		return o, fmt.Errorf("sandbox: %w", err)
 	}
 	if o.ClientID == "" {
 		o.ClientID, o.ClientSecret = "sandbox-id", "sandbox-secret"

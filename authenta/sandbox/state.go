@@ -2,6 +2,9 @@ package sandbox
 
 import (
 	"cmp"
+	"encoding/binary"
+	"encoding/hex"
+	"math"
 	"slices"
 	"time"
 )
@@ -41,7 +44,7 @@ func (b *balance) grant(n int) {
 // state is everything that outlives a restart. It changes by apply and by nothing else, so that replaying a journal
 // rebuilds it.
 type state struct {
-	latency func(size int64) time.Duration
+	latency func(object) time.Duration
 	delay   time.Duration // Options.EventDelay
 
 	signer                   signer // nil until opened
@@ -79,10 +82,19 @@ type object struct {
 	Outcome Outcome `json:"outcome"`
 }
 
+// share is a number from 0 to 1 that any content has an even chance of.
+func (o object) share() float64 {
+	sum, err := hex.DecodeString(o.SHA256)
+	if err != nil || len(sum) < 4 {
+		return 0
+	}
+	return float64(binary.BigEndian.Uint32(sum[len(sum)-4:])) / math.MaxUint32
+}
+
 func newState(o Options) *state {
 	return &state{
-		latency: func(size int64) time.Duration {
-			return o.Latency + time.Duration(float64(o.LatencyPerMB)*float64(size)/1e6)
+		latency: func(c object) time.Duration {
+			return o.Latency + time.Duration(float64(o.LatencyPerMB)*float64(c.Size)/1e6) + time.Duration(float64(o.Spread)*c.share())
 		},
 		delay:    o.EventDelay,
 		credits:  balance(o.Credits),
@@ -178,7 +190,8 @@ func (s *state) startWaiting(at time.Time) {
 		if earlier := r.media.run; earlier != nil && earlier.seenAt.Before(r.seenAt) {
 			r.seenAt = earlier.seenAt // a repeated PUT does not hide the first
 		}
-		r.doneAt = at.Add(s.latency(r.object.Size))
+		r.doneAt = at.Add(s.latency(r.object))
 		r.media.run = r
+		s.ledger.finished(r.object.SHA256, r.doneAt)
 	}
 }
