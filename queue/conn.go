@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -33,7 +34,15 @@ func Dial(ctx context.Context, s Server, log *slog.Logger) (*Conn, error) {
 	if err := CheckURL(s.URL); err != nil {
 		return nil, err
 	}
-	opts := []nats.Option{nats.RetryOnFailedConnect(true)}
+	var told sync.Once
+	opts := []nats.Option{
+		nats.RetryOnFailedConnect(true),
+		nats.ReconnectErrHandler(func(nc *nats.Conn, err error) { // each try that fails, the first ones too
+			if nc.Stats().Reconnects == 0 {
+				told.Do(func() { log.Warn("NATS cannot be reached; waiting for it", "error", err) })
+			}
+		}),
+	}
 	if s.Creds != "" {
 		opts = append(opts, nats.UserCredentials(s.Creds))
 	}
@@ -47,7 +56,7 @@ func Dial(ctx context.Context, s Server, log *slog.Logger) (*Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to NATS at NATS_URL: %w", err)
 	}
-	if err := c.awaitConnected(ctx, log); err != nil {
+	if err := c.awaitConnected(ctx); err != nil {
 		c.Close()
 		return nil, fmt.Errorf("connect to NATS at NATS_URL: %w", err)
 	}
@@ -106,10 +115,9 @@ func Connect(url string, log *slog.Logger, opts ...nats.Option) (*Conn, error) {
 }
 
 // awaitConnected waits for the first connection.
-func (c *Conn) awaitConnected(ctx context.Context, log *slog.Logger) error {
+func (c *Conn) awaitConnected(ctx context.Context) error {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
-	told := false
 	for {
 		switch {
 		case c.IsConnected():
@@ -118,10 +126,6 @@ func (c *Conn) awaitConnected(ctx context.Context, log *slog.Logger) error {
 			return c.lastError()
 		case errors.Is(c.LastError(), nats.ErrAuthorization), errors.Is(c.LastError(), nats.ErrAuthExpired):
 			return c.LastError()
-		}
-		if !told && c.LastError() != nil {
-			told = true
-			log.Warn("NATS cannot be reached; waiting for it", "error", c.LastError())
 		}
 		select {
 		case <-ctx.Done():

@@ -17,7 +17,6 @@ var (
 	FailureOf = Job.failure
 
 	ErrNoJob     = errNoJob
-	ErrConflict  = errConflict
 	CheckVersion = checkVersion
 )
 

@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -40,37 +41,75 @@ func (q *Queue) Follow(ctx context.Context, from Position, r Reader) error {
 }
 
 func follow[T any](ctx context.Context, q *Queue, name string, from uint64, receive func(T, []byte, uint64)) error {
-	c, err := q.js.OrderedConsumer(ctx, q.ns.name(name), jetstream.OrderedConsumerConfig{
+	return q.read(ctx, q.ns.name(name), jetstream.OrderedConsumerConfig{
 		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from + 1,
-	})
+	}, func(msg jetstream.Msg, sequence uint64) {
+		var v T
+		if err := json.Unmarshal(msg.Data(), &v); err != nil { // somebody else's; it must not hide what comes after it
+			q.Log.Warn("a message is passed over", "subject", msg.Subject(), "error", err)
+			return
+		}
+		receive(v, msg.Data(), sequence)
+	}, func() {})
+}
+
+// RecentFailures returns the last failures, at most n, newest first.
+func (q *Queue) RecentFailures(ctx context.Context, n int) ([]Failure, error) {
+	s, err := q.js.Stream(ctx, q.ns.name("failures"))
+	if err != nil {
+		return nil, fmt.Errorf("read the last failures: %w", err)
+	}
+	state := s.CachedInfo().State
+	recent := []Failure{}
+	for seq := state.LastSeq; seq >= state.FirstSeq && seq > 0 && len(recent) < n; seq-- {
+		msg, err := s.GetMsg(ctx, seq)
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read the last failures: %w", err)
+		}
+		var f Failure
+		if json.Unmarshal(msg.Data, &f) == nil {
+			recent = append(recent, f)
+		}
+	}
+	return recent, nil
+}
+
+// read hands over a stream's messages in their order until ctx ends. caughtUp is called once, when those are handed over
+// that were there at the beginning.
+func (q *Queue) read(ctx context.Context, stream string, from jetstream.OrderedConsumerConfig, receive func(jetstream.Msg, uint64), caughtUp func()) error {
+	c, err := q.js.OrderedConsumer(ctx, stream, from)
 	if ctx.Err() != nil {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("read stream %s: %w", q.ns.name(name), err)
+		return fmt.Errorf("read stream %s: %w", stream, err)
 	}
+	behind := c.CachedInfo().NumPending
 	messages, err := c.Messages()
 	if err != nil {
-		return fmt.Errorf("read stream %s: %w", q.ns.name(name), err)
+		return fmt.Errorf("read stream %s: %w", stream, err)
 	}
 	defer messages.Stop()
-	for {
+	for caught := false; ; {
+		if !caught && behind == 0 {
+			caught = true
+			caughtUp()
+		}
 		msg, err := messages.Next(jetstream.NextContext(ctx))
 		if ctx.Err() != nil {
 			return nil
 		}
 		if err != nil {
-			return fmt.Errorf("read stream %s: %w", q.ns.name(name), err)
+			return fmt.Errorf("read stream %s: %w", stream, err)
 		}
-		var v T
 		meta, err := msg.Metadata()
-		if err == nil {
-			err = json.Unmarshal(msg.Data(), &v)
+		if err != nil {
+			return fmt.Errorf("read stream %s: %w", stream, err)
 		}
-		if err != nil { // somebody else's; it must not hide what comes after it
-			q.Log.Warn("a message is passed over", "subject", msg.Subject(), "error", err)
-			continue
-		}
-		receive(v, msg.Data(), meta.Sequence.Stream)
+		behind = min(behind, meta.NumPending)
+		receive(msg, meta.Sequence.Stream)
 	}
 }

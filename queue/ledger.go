@@ -45,7 +45,7 @@ func (q *Queue) load(ctx context.Context, key JobKey) (record, error) {
 // the record and its messages has so long to come back and publish them.
 const announceTime = 30 * 24 * time.Hour
 
-// store writes the job over the given revision and returns the new one, or errConflict.
+// store writes the job over the given revision and returns the new one, or ErrConflict.
 func (q *Queue) store(ctx context.Context, j Job, over uint64) (record, error) {
 	data, err := json.Marshal(j)
 	if err != nil {
@@ -55,13 +55,7 @@ func (q *Queue) store(ctx context.Context, j Job, over uint64) (record, error) {
 	if j.State.ended() {
 		w.ttl = q.ResultTTL + announceTime
 	}
-	seq, unsure, err := q.publish(ctx, w)
-	if unsure && errors.Is(err, errConflict) {
-		// The answer to an earlier try was lost. If what is there is ours, that try was taken.
-		if msg, getErr := q.last(ctx, q.ledger, w.subject); getErr == nil && bytes.Equal(msg.Data, data) {
-			return record{Job: j, revision: msg.Sequence}, nil
-		}
-	}
+	seq, err := q.swap(ctx, q.ledger, w)
 	if err != nil {
 		return record{}, err
 	}
@@ -69,7 +63,7 @@ func (q *Queue) store(ctx context.Context, j Job, over uint64) (record, error) {
 }
 
 // apply moves the job on by an event, and returns the record as it is then; with an error, as it was. That a drop has joined meanwhile changes nothing about the event; that
-// anything else has changed is an errConflict.
+// anything else has changed is an ErrConflict.
 func (q *Queue) apply(ctx context.Context, r record, e Event) (record, error) {
 	for {
 		next, err := r.Next(e)
@@ -80,7 +74,7 @@ func (q *Queue) apply(ctx context.Context, r record, e Event) (record, error) {
 		if err == nil {
 			return stored, nil
 		}
-		if !errors.Is(err, errConflict) {
+		if !errors.Is(err, ErrConflict) {
 			return r, err
 		}
 		now, err := q.load(ctx, r.Key)
@@ -88,7 +82,7 @@ func (q *Queue) apply(ctx context.Context, r record, e Event) (record, error) {
 			return r, err
 		}
 		if !sameButDrops(r.Job, now.Job) {
-			return r, errConflict
+			return r, ErrConflict
 		}
 		if now.revision == r.revision { // a replica that lags behind
 			if err := pause(ctx, 20*time.Millisecond); err != nil {

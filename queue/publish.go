@@ -15,8 +15,8 @@ import (
 // ErrFull says that the broker has no room: a stream's byte cap, or its disk. Nothing was accepted.
 var ErrFull = errors.New("the broker has no room")
 
-// errConflict says that the subject has another message than the writer believed.
-var errConflict = errors.New("changed by somebody else")
+// ErrConflict says that a record is not as the writer believed.
+var ErrConflict = errors.New("changed by somebody else")
 
 // A write is one message for a stream, and what must hold for it to be taken.
 type write struct {
@@ -25,6 +25,7 @@ type write struct {
 	id      string        // Nats-Msg-Id; empty: none
 	last    int64         // expected last sequence of the subject; anySequence: whatever it is
 	ttl     time.Duration // 0: for ever
+	removal bool          // it says that the record is gone
 }
 
 const anySequence = -1
@@ -41,11 +42,15 @@ func (w write) msg() *nats.Msg {
 	if w.ttl > 0 {
 		m.Header.Set(jetstream.MsgTTLHeader, w.ttl.Round(time.Second).String())
 	}
+	if w.removal {
+		m.Header.Set("KV-Operation", "PURGE")
+		m.Header.Set(jetstream.MsgRollup, jetstream.MsgRollupSubject)
+	}
 	return m
 }
 
 // publish writes durably: without an error, the message is on the disk of the broker. While the broker is away
-// it tries again until ctx ends. A conflict is told as errConflict; unsure says that an earlier try may have been
+// it tries again until ctx ends. A conflict is told as ErrConflict; unsure says that an earlier try may have been
 // the one that won.
 func (q *Queue) publish(ctx context.Context, w write) (seq uint64, unsure bool, err error) {
 	name := strings.TrimPrefix(w.subject, string(q.ns)+".")
@@ -58,7 +63,7 @@ func (q *Queue) publish(ctx context.Context, w write) (seq uint64, unsure bool, 
 		case err == nil:
 			return ack.Sequence, false, nil
 		case isConflict(err):
-			return 0, unsure, errConflict
+			return 0, unsure, ErrConflict
 		case isFull(err):
 			return 0, unsure, fmt.Errorf("%w: %w", ErrFull, err)
 		case !isTransient(err):

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -59,6 +60,7 @@ type Queue struct {
 	jobs    jetstream.Stream
 	ledger  jetstream.Stream
 	files   jetstream.Stream
+	control *Bucket
 	workers map[Stage]jetstream.Consumer
 
 	jobsRoom, ledgerRoom *room
@@ -77,6 +79,7 @@ const (
 	filesBytes    = 1 << 30
 	verdictsBytes = 2 << 30
 	failuresBytes = 512 << 20
+	eventsBytes   = 64 << 20
 	controlBytes  = 16 << 20
 )
 
@@ -156,6 +159,7 @@ func (q *Queue) setUp(ctx context.Context) error {
 	for _, cfg := range []jetstream.StreamConfig{
 		limits("verdicts", q.ns.subject("verdicts", ">"), verdictsBytes),
 		limits("failures", q.ns.subject("failures", ">"), failuresBytes),
+		limits("events", q.ns.subject("events", ">"), eventsBytes),
 	} {
 		if _, err := q.stream(ctx, cfg); err != nil {
 			return err
@@ -213,29 +217,32 @@ func (q *Queue) stream(ctx context.Context, cfg jetstream.StreamConfig) (jetstre
 
 // bind ties the store to its platform: the verdicts and media ids of one mean nothing at another.
 func (q *Queue) bind(ctx context.Context) error {
+	stream, err := q.bucket(ctx, "control", controlBytes, jetstream.DefaultPersistMode)
+	if err != nil {
+		return err
+	}
+	q.control = &Bucket{q: q, name: q.ns.name("control"), stream: stream}
 	if q.Platform == "" {
 		return nil
 	}
-	control, err := q.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
-		Bucket: q.ns.name("control"), Replicas: q.Replicas, MaxBytes: controlBytes,
-	})
-	if err != nil {
-		return fmt.Errorf("create bucket %s: %w", q.ns.name("control"), err)
-	}
-	_, err = control.Create(ctx, "platform", []byte(q.Platform))
-	if err == nil || !errors.Is(err, jetstream.ErrKeyExists) {
+	const key = "platform"
+	_, err = q.publishOnce(ctx, write{subject: q.control.subject(key), data: []byte(q.Platform), last: 0})
+	if err == nil || !isConflict(err) {
 		return err
 	}
-	entry, err := control.Get(ctx, "platform")
+	entry, err := q.control.Get(ctx, key)
 	if err != nil {
 		return err
 	}
-	if bound := string(entry.Value()); bound != q.Platform {
+	if bound := string(entry.Data); bound != q.Platform {
 		return fmt.Errorf("this store holds jobs and verdicts of %s, and AUTHENTA_URL is %s: "+
 			"give each platform its own INGEST_STATE_DIR or INGEST_NAMESPACE", bound, q.Platform)
 	}
 	return nil
 }
+
+// NATS is the connection to the broker. It stays its owner's.
+func (q *Queue) NATS() *nats.Conn { return q.conn.Conn }
 
 // Depths counts the jobs on the two queues, those in hand included.
 type Depths struct{ Upload, Await int }

@@ -59,7 +59,7 @@ func (q *Queue) Submit(ctx context.Context, s Submission) (Acceptance, error) {
 	key := KeyOf(s.Digest, s.Model)
 	for {
 		acceptance, err := q.submitTo(ctx, key, s)
-		if !errors.Is(err, errConflict) {
+		if !errors.Is(err, ErrConflict) {
 			if err != nil {
 				return "", fmt.Errorf("queue %s: %w", s.Drop.URI, err)
 			}
@@ -146,6 +146,18 @@ func (q *Queue) submitEnded(ctx context.Context, r record, s Submission) (Accept
 	return AcceptedNew, q.enqueue(ctx, r.State.stage(), r.Key)
 }
 
+// Uploading reports whether a job is on the upload queue.
+func (q *Queue) Uploading(ctx context.Context, key JobKey) (bool, error) {
+	_, err := q.last(ctx, q.jobs, q.ns.job(Upload, key))
+	switch {
+	case err == nil:
+		return true, nil
+	case errors.Is(err, jetstream.ErrMsgNotFound):
+		return false, nil
+	}
+	return false, fmt.Errorf("look for job %s on the upload queue: %w", key, err)
+}
+
 // gone returns ErrUnsettled while a job has a message on either queue.
 func (q *Queue) gone(ctx context.Context, key JobKey) error {
 	for _, stage := range []Stage{Upload, Await} {
@@ -163,7 +175,7 @@ func (q *Queue) gone(ctx context.Context, key JobKey) error {
 // enqueue puts the job's message on a queue, unless it is there or in somebody's hands.
 func (q *Queue) enqueue(ctx context.Context, stage Stage, key JobKey) error {
 	_, _, err := q.publish(ctx, write{subject: q.ns.job(stage, key)})
-	if errors.Is(err, errConflict) {
+	if errors.Is(err, ErrConflict) {
 		return nil
 	}
 	return err

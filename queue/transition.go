@@ -101,13 +101,13 @@ func (e SendFailed) on(j Job) (Job, bool) {
 	return j, j.State == Reserved
 }
 
-// NotThereYet: asked about a PUT whose answer is unknown, the platform says that it has no bytes. That may
-// only be late.
+// NotThereYet: the platform says that it has no bytes of a PUT. If that was not answered, they may only be late; if it was
+// taken, their processing has not begun, for which it takes credits.
 type NotThereYet struct{ At time.Time }
 
 func (e NotThereYet) on(j Job) (Job, bool) {
 	j.Asked = e.At
-	return j, j.State == Reserved && !j.Sending.IsZero()
+	return j, j.State == Uploaded || j.State == Reserved && !j.Sending.IsZero()
 }
 
 // Abandoned: the media record can take no bytes any more (its URL is too old), and has got none.

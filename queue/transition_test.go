@@ -81,7 +81,7 @@ var transitions = []struct {
 		func(j *queue.Job) { j.Sending, j.Asked, j.Refusals = time.Time{}, time.Time{}, 3 },
 	},
 	{
-		queue.NotThereYet{At: t2}, []queue.State{queue.Reserved},
+		queue.NotThereYet{At: t2}, []queue.State{queue.Reserved, queue.Uploaded},
 		func(j *queue.Job) { j.Asked = t2 },
 	},
 	{

@@ -240,7 +240,7 @@ func (q *Queue) settle(ctx context.Context, t *Task, msg jetstream.Msg, s Settle
 // unsettledDelay is how long a job waits whose settlement could not be written. A broker that is full or refuses will do so
 // for a while, and each try may cost a call to the platform.
 func unsettledDelay(err error) time.Duration {
-	if errors.Is(err, ErrFull) || !isTransient(err) && !errors.Is(err, errConflict) {
+	if errors.Is(err, ErrFull) || !isTransient(err) && !errors.Is(err, ErrConflict) {
 		return time.Minute
 	}
 	return time.Second
