@@ -1,0 +1,360 @@
+package control
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/authenta/authenta-ingest/queue"
+)
+
+// How presence is told: a member whose last sign is older than the TTL is gone. The broker counts TTLs in seconds.
+const (
+	presenceTTL = 6 * time.Second
+	signEvery   = 2 * time.Second
+)
+
+// The keys of the bucket.
+const (
+	uploadsKey   = "gate.uploads"
+	pollsKey     = "gate.polls"
+	budgetKey    = "budget"
+	memberPrefix = "worker."
+)
+
+// Options say what a process brings into the cluster.
+type Options struct {
+	Queue         *queue.Queue
+	MutationRate  float64      // creates per second, of the whole cluster
+	QueryRate     float64      // polls and list pages per second, of the whole cluster
+	MutationQuota int          // creates granted in all, counted for the whole cluster; 0: not known
+	QueryQuota    int          // polls and list pages granted in all, likewise
+	Version       string       // of the program, for those who look
+	Log           *slog.Logger // default slog.Default()
+}
+
+// A Member is a process that works.
+type Member struct {
+	ID      string    `json:"id"`
+	Host    string    `json:"host"`
+	PID     int       `json:"pid"`
+	Version string    `json:"version,omitempty"`
+	Since   time.Time `json:"since"`
+}
+
+// String is how people tell the member from others.
+func (m Member) String() string { return fmt.Sprintf("%s/%d", m.Host, m.PID) }
+
+// A Cluster is a process's place among those that work on the same queue. New starts nothing; Run does all.
+type Cluster struct {
+	Options
+	Self      Member
+	Uploads   *Gate // closed while nothing may be uploaded
+	Polls     *Gate // closed while no result may be asked for
+	Mutations *Pacer
+	Queries   *Pacer
+	Budget    *Budget
+
+	synced chan struct{} // closed when the records are mirrored and the cluster knows of this process
+	tells  chan telling  // events to publish
+
+	mu      sync.Mutex
+	members map[string]sighting
+	sent    time.Time     // when this process last gave a sign of life
+	signed  time.Time     // when it gave the last one that the cluster has heard
+	lapsed  time.Time     // until when it is to be quiet after the cluster had given it up
+	heard   chan struct{} // closed and replaced when signed changes
+}
+
+// A sighting is a member, and when its last sign of life came.
+type sighting struct {
+	Member
+	at time.Time
+}
+
+// New returns the place of this process.
+func New(o Options) *Cluster {
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	c := &Cluster{
+		Options: o, synced: make(chan struct{}), tells: make(chan telling, 64), members: map[string]sighting{}, heard: make(chan struct{}),
+		Self: Member{ID: strings.ToLower(rand.Text()[:12]), Host: host, PID: os.Getpid(), Version: o.Version, Since: now()},
+	}
+	c.Uploads = newGate("uploads", c.Self.String(), c.entry(uploadsKey), c.telling("uploads"), o.Log)
+	c.Polls = newGate("polls", c.Self.String(), c.entry(pollsKey), c.telling("polls"), o.Log)
+	c.Mutations, c.Queries = newPacer(o.MutationRate, c.present), newPacer(o.QueryRate, c.present)
+	c.Budget = &Budget{queue: o.Queue, record: c.entry(budgetKey)}
+	return c
+}
+
+// Synced returns when this process knows what the cluster has agreed on, and the cluster knows of it. No call may be made
+// before. Its error is ctx's.
+func (c *Cluster) Synced(ctx context.Context) error {
+	select {
+	case <-c.synced:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Members lists who works now, the longest-serving first.
+func (c *Cluster) Members() []Member {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	list := make([]Member, 0, len(c.members))
+	for _, m := range c.members {
+		list = append(list, m.Member)
+	}
+	slices.SortFunc(list, func(a, b Member) int { return a.Since.Compare(b.Since) })
+	return list
+}
+
+// Size is how many work now, this process included.
+func (c *Cluster) Size() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := len(c.members)
+	if _, listed := c.members[c.Self.ID]; !listed {
+		n++
+	}
+	return n
+}
+
+// Run follows the cluster and shows this process to it until ctx ends, and then takes its leave.
+func (c *Cluster) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	mirrored := make(chan struct{})
+	g.Go(func() error {
+		fresh := false
+		return c.Queue.Control().Follow(ctx, func(e *queue.Entry) {
+			if e == nil {
+				fresh = true
+				close(mirrored)
+				return
+			}
+			c.receive(ctx, *e, fresh)
+		})
+	})
+	g.Go(func() error { return c.publish(ctx) })
+	g.Go(func() error {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-mirrored:
+		}
+		return c.stay(ctx)
+	})
+	g.Go(func() error {
+		if c.Synced(ctx) != nil {
+			return nil
+		}
+		return c.serve(ctx)
+	})
+	if err := g.Wait(); err != nil {
+		return fmt.Errorf("follow the cluster: %w", err)
+	}
+	return nil
+}
+
+// stay shows this process to the cluster until ctx ends.
+func (c *Cluster) stay(ctx context.Context) error {
+	if err := c.Budget.Grant(ctx, c.MutationQuota, c.QueryQuota); err != nil && ctx.Err() == nil {
+		return err
+	}
+	defer c.leave()
+	tick := time.NewTicker(signEvery)
+	defer tick.Stop()
+	for {
+		if err := c.sign(ctx); err != nil {
+			c.Log.Debug("no sign of life could be given", "error", err)
+		}
+		c.forget()
+		c.reconsider(ctx)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// sign tells the cluster that this process works.
+func (c *Cluster) sign(ctx context.Context) error {
+	data, err := json.Marshal(c.Self)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	c.sent = time.Now()
+	c.mu.Unlock()
+	return c.Queue.Control().Announce(ctx, memberPrefix+c.Self.ID, data, presenceTTL)
+}
+
+// echo takes note that this process hears its own sign of life: the cluster knows of it, and it of the cluster.
+func (c *Cluster) echo() {
+	c.mu.Lock()
+	first := c.signed.IsZero()
+	if !first && time.Since(c.signed) > presenceTTL { // others use this process's share until they have heard of it
+		c.lapsed = time.Now().Add(2 * signEvery)
+	}
+	c.signed = c.sent
+	close(c.heard)
+	c.heard = make(chan struct{})
+	c.mu.Unlock()
+	if first {
+		c.say("worker_joined", c.Self.ID, c.Self)
+		close(c.synced)
+	}
+}
+
+// leave gives this process's share back at once.
+func (c *Cluster) leave() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if err := c.Queue.Control().Remove(ctx, memberPrefix+c.Self.ID); err != nil {
+		c.Log.Debug("the others will find out that this worker has left", "error", err)
+	}
+}
+
+// present returns when the cluster counts this process in: otherwise others use its share.
+func (c *Cluster) present(ctx context.Context) error {
+	for {
+		c.mu.Lock()
+		here := time.Since(c.signed) < presenceTTL
+		quiet, heard := time.Until(c.lapsed), c.heard
+		c.mu.Unlock()
+		if here && quiet <= 0 {
+			return nil
+		}
+		alarm := make(<-chan time.Time)
+		if here {
+			alarm = time.After(quiet)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-heard:
+		case <-alarm:
+		}
+	}
+}
+
+// receive takes note of a record. fresh: it was written just now.
+func (c *Cluster) receive(ctx context.Context, e queue.Entry, fresh bool) {
+	switch id, member := strings.CutPrefix(e.Key, memberPrefix); {
+	case member:
+		c.meet(id, e.Data, fresh)
+	case e.Key == uploadsKey:
+		c.Uploads.mirror(decode(e.Data), e.Revision, fresh)
+	case e.Key == pollsKey:
+		c.Polls.mirror(decode(e.Data), e.Revision, fresh)
+	case e.Key == budgetKey:
+		if err := c.Budget.load(e.Data, e.Revision); err != nil {
+			c.Log.Warn("calls cannot be counted", "error", err)
+			return
+		}
+		if fresh {
+			c.reconsider(ctx)
+		}
+	}
+}
+
+// meet takes note that a member is there, or with no data that it is gone.
+func (c *Cluster) meet(id string, data []byte, fresh bool) {
+	var m Member
+	if len(data) > 0 && json.Unmarshal(data, &m) == nil {
+		c.mu.Lock()
+		c.members[id] = sighting{m, time.Now()}
+		c.mu.Unlock()
+		if fresh && id == c.Self.ID {
+			c.echo()
+		}
+		c.resize()
+		return
+	}
+	c.miss(id)
+}
+
+// miss strikes a member off.
+func (c *Cluster) miss(id string) {
+	c.mu.Lock()
+	gone, known := c.members[id]
+	delete(c.members, id)
+	c.mu.Unlock()
+	if known && id != c.Self.ID {
+		c.say("worker_left", id, gone.Member)
+		c.resize()
+	}
+}
+
+// forget strikes off the members of whom nothing was heard for longer than their records live: the news of a record's end
+// may have been missed.
+func (c *Cluster) forget() {
+	c.mu.Lock()
+	var silent []string
+	for id, m := range c.members {
+		if time.Since(m.at) > presenceTTL+2*signEvery {
+			silent = append(silent, id)
+		}
+	}
+	c.mu.Unlock()
+	for _, id := range silent {
+		c.miss(id)
+	}
+}
+
+// resize shares the rates out anew.
+func (c *Cluster) resize() {
+	n := c.Size()
+	c.Mutations.share(n)
+	c.Queries.share(n)
+}
+
+// reconsider opens the gates that the budget has closed and no longer does.
+func (c *Cluster) reconsider(ctx context.Context) {
+	if c.Uploads.State().Why != Spent && c.Polls.State().Why != Spent {
+		return
+	}
+	upload, query, err := c.Budget.covers(ctx)
+	if err != nil {
+		return // asked again soon
+	}
+	if query {
+		c.Polls.openIf(ctx, Spent)
+	}
+	if upload {
+		c.Uploads.openIf(ctx, Spent)
+	}
+}
+
+// An entry is one record of the control bucket.
+type entry struct {
+	bucket *queue.Bucket
+	key    string
+}
+
+func (c *Cluster) entry(key string) entry { return entry{c.Queue.Control(), key} }
+
+func (e entry) get(ctx context.Context) ([]byte, uint64, error) {
+	found, err := e.bucket.Get(ctx, e.key)
+	return found.Data, found.Revision, err
+}
+
+func (e entry) put(ctx context.Context, data []byte, over uint64) (uint64, error) {
+	return e.bucket.Put(ctx, e.key, data, over)
+}

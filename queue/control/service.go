@@ -1,0 +1,179 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/micro"
+
+	"github.com/authenta/authenta-ingest/queue"
+)
+
+// The requests of the control service, each a subject below <ns>.ctl. Every process of a cluster answers; a request goes
+// to one of them. All of them are answered with a Status.
+const (
+	statusVerb = "status"
+	pauseVerb  = "pause"
+	resumeVerb = "resume"
+)
+
+// answerTime bounds what a request may take.
+const answerTime = 5 * time.Second
+
+// Which gates a request is about.
+const (
+	OfUploads = "uploads"
+	OfPolls   = "polls"
+	OfAll     = "all"
+)
+
+// A PauseRequest closes gates by hand.
+type PauseRequest struct {
+	Gates   string        `json:"gates"`         // OfUploads, OfPolls or OfAll
+	For     time.Duration `json:"for,omitempty"` // nanoseconds; 0: until they are opened by hand
+	Message string        `json:"message,omitempty"`
+}
+
+// A ResumeRequest opens gates by hand.
+type ResumeRequest struct {
+	Gates string `json:"gates"`
+	// Renewed says that the platform has granted the quotas anew: the calls are counted from zero again.
+	Renewed bool `json:"renewed,omitempty"`
+}
+
+// serve answers requests until ctx ends.
+func (c *Cluster) serve(ctx context.Context) error {
+	service, err := micro.AddService(c.Queue.NATS(), micro.Config{
+		Name: "authenta-ingest", Version: "1.0.0", Description: "status, pause and resume of " + c.Self.String(),
+	})
+	if err != nil {
+		return fmt.Errorf("start the control service: %w", err)
+	}
+	defer func() { _ = service.Stop() }() // an error means that the connection is gone, and took it along
+	group := service.AddGroup(string(c.Queue.Namespace) + ".ctl")
+	for verb, do := range map[string]func(context.Context, []byte) error{
+		statusVerb: func(context.Context, []byte) error { return nil },
+		pauseVerb:  c.pause,
+		resumeVerb: c.resume,
+	} {
+		err := group.AddEndpoint(verb, micro.HandlerFunc(func(r micro.Request) { c.answer(ctx, r, do) }))
+		if err != nil {
+			return fmt.Errorf("start the control service: %w", err)
+		}
+	}
+	<-ctx.Done()
+	return nil
+}
+
+// answer does what a request asks for, and says how things are then.
+func (c *Cluster) answer(ctx context.Context, r micro.Request, do func(context.Context, []byte) error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
+	err := do(ctx, r.Data())
+	var s Status
+	if err == nil {
+		s, err = c.Status(ctx)
+	}
+	if err == nil {
+		err = r.RespondJSON(s)
+	} else {
+		err = r.Error("500", err.Error(), nil)
+	}
+	if err != nil {
+		c.Log.Debug("a request was not answered", "subject", r.Subject(), "error", err)
+	}
+}
+
+// gates are those that a request names.
+func (c *Cluster) gates(names string) ([]*Gate, error) {
+	switch names {
+	case OfUploads:
+		return []*Gate{c.Uploads}, nil
+	case OfPolls:
+		return []*Gate{c.Polls}, nil
+	case OfAll:
+		return []*Gate{c.Polls, c.Uploads}, nil
+	}
+	return nil, fmt.Errorf("%q: want %s, %s or %s", names, OfUploads, OfPolls, OfAll)
+}
+
+func (c *Cluster) pause(ctx context.Context, data []byte) error {
+	var r PauseRequest
+	if err := json.Unmarshal(data, &r); err != nil {
+		return fmt.Errorf("the request cannot be read: %w", err)
+	}
+	if r.For < 0 {
+		return fmt.Errorf("pause for %s: want more than nothing", r.For)
+	}
+	return c.each(r.Gates, func(g *Gate) error { return g.Pause(ctx, r.Message, r.For) })
+}
+
+func (c *Cluster) resume(ctx context.Context, data []byte) error {
+	var r ResumeRequest
+	if err := json.Unmarshal(data, &r); err != nil {
+		return fmt.Errorf("the request cannot be read: %w", err)
+	}
+	if r.Renewed {
+		if err := c.Budget.Renewed(ctx); err != nil {
+			return err
+		}
+	}
+	return c.each(r.Gates, func(g *Gate) error { return g.Resume(ctx) })
+}
+
+func (c *Cluster) each(names string, do func(*Gate) error) error {
+	gates, err := c.gates(names)
+	for _, g := range gates {
+		err = errors.Join(err, do(g))
+	}
+	return err
+}
+
+// A Remote asks the daemons of a cluster over NATS.
+type Remote struct {
+	Conn      *nats.Conn
+	Namespace queue.Namespace
+}
+
+// Status asks how the cluster is doing.
+func (r Remote) Status(ctx context.Context) (Status, error) {
+	return r.ask(ctx, statusVerb, struct{}{})
+}
+
+// Pause closes gates by hand, for all.
+func (r Remote) Pause(ctx context.Context, p PauseRequest) (Status, error) {
+	return r.ask(ctx, pauseVerb, p)
+}
+
+// Resume opens gates by hand, for all.
+func (r Remote) Resume(ctx context.Context, p ResumeRequest) (Status, error) {
+	return r.ask(ctx, resumeVerb, p)
+}
+
+func (r Remote) ask(ctx context.Context, verb string, request any) (Status, error) {
+	data, err := json.Marshal(request)
+	if err != nil {
+		return Status{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*answerTime)
+	defer cancel()
+	msg, err := r.Conn.RequestWithContext(ctx, string(r.Namespace)+".ctl."+verb, data)
+	switch {
+	case errors.Is(err, nats.ErrNoResponders):
+		return Status{}, fmt.Errorf("no daemon answers in the namespace %s at this NATS server: is one running?", r.Namespace)
+	case err != nil:
+		return Status{}, fmt.Errorf("ask the daemon to %s: %w", verb, err)
+	}
+	if said := msg.Header.Get(micro.ErrorHeader); said != "" {
+		return Status{}, errors.New(said)
+	}
+	var s Status
+	if err := json.Unmarshal(msg.Data, &s); err != nil {
+		return Status{}, fmt.Errorf("the daemon's answer cannot be read (is it of another version?): %w", err)
+	}
+	return s, nil
+}
