@@ -8,116 +8,197 @@ import (
 
 	"github.com/authenta/authenta-ingest/authenta"
 	"github.com/authenta/authenta-ingest/queue"
+	"github.com/authenta/authenta-ingest/queue/control"
 )
 
 // An effect is what an error of the platform does: to the gates, and to the file.
 type effect struct {
 	polls   bool // the polls' gate closes
 	uploads bool // the uploads' gate closes
-	why     Why
+	why     control.Why
 	fails   queue.Reason // empty: the file waits
 }
 
-// effectOf says what an error of an API call does. It is the table of answers, and pure.
-func effectOf(c call, e *authenta.Error) effect {
-	own := effect{polls: c == query, uploads: c != query}
-	closes := func(why Why) effect { own.why = why; return own }
+// effectOf says what an error of an API call does. It is the table of answers, and pure. That nothing is uploaded while
+// nothing can be fetched follows from the polls' gate being closed.
+func effectOf(c control.Call, e *authenta.Error) effect {
+	own := func(why control.Why) effect {
+		return effect{polls: c == control.Query, uploads: c != control.Query, why: why}
+	}
 	switch e.Kind {
-	case authenta.KindQuota: // if nothing can be fetched, nothing is paid for
-		return effect{polls: c == query, uploads: true, why: Quota}
+	case authenta.KindQuota:
+		return own(control.Quota)
 	case authenta.KindThrottled:
-		return closes(Throttled)
+		return own(control.Throttled)
 	case authenta.KindCredits:
-		return effect{uploads: true, why: Credits}
+		return effect{uploads: true, why: control.Credits}
 	case authenta.KindUnauthenticated:
-		return effect{polls: true, uploads: true, why: Unauthenticated}
+		return effect{polls: true, uploads: true, why: control.Unauthenticated}
 	case authenta.KindForbidden:
-		return closes(Forbidden)
+		return own(control.Forbidden)
 	case authenta.KindNotFound:
-		if c == query { // the platform has lost the record
+		if c == control.Query { // the platform has lost the record
 			return effect{fails: queue.AnalysisFailed}
 		}
 		return effect{fails: queue.Rejected}
 	case authenta.KindRejected:
 		switch {
-		case c == query: // a poll is never the file's fault
-			return closes(Outage)
+		case c == control.Query: // a poll is never the file's fault
+			return own(control.Outage)
 		case e.Status == 413:
 			return effect{fails: queue.TooLarge}
 		}
 		return effect{fails: queue.Rejected}
 	}
-	return closes(Outage)
+	return own(control.Outage)
+}
+
+// A turn is a call that may be made now. What becomes of it is to be reported, exactly once: answered, refused or
+// withdrawn. That of a create goes on to its PUT.
+type turn struct {
+	w      *Worker
+	call   control.Call
+	ticket control.Ticket
+}
+
+// errClosed says that a call was not made, because its gate is closed, its turn did not come before the end, or it is not
+// worth its price now.
+var errClosed = errors.New("not called")
+
+// enter waits for a call's turn and asks its gate, and the budget, which counts it.
+func (w *Worker) enter(ctx context.Context, c control.Call, count func(context.Context) error) (turn, error) {
+	t := turn{w: w, call: c}
+	var err error
+	switch c {
+	case control.Create:
+		err = w.Cluster.Mutations.Wait(ctx)
+	case control.Query:
+		err = w.Cluster.Queries.Wait(ctx)
+	}
+	if err != nil || c != control.Query && !canBeFetched(w.Cluster.Polls.State()) {
+		return t, errClosed
+	}
+	var ok bool
+	if t.ticket, ok = t.gate().Enter(ctx, c); !ok {
+		return t, errClosed
+	}
+	switch err := count(ctx); {
+	case errors.Is(err, control.ErrSpent):
+		t.gate().Refused(ctx, t.ticket, control.Refusal{Call: c, Why: control.Spent, Message: err.Error()})
+		return t, errClosed
+	case err != nil:
+		t.withdrawn(ctx)
+		if !errors.Is(err, control.ErrReserved) {
+			w.Log.Warn("a call is not made, because it could not be counted", "call", c, "error", err)
+		}
+		return t, errClosed
+	}
+	return t, nil
+}
+
+// uncounted is for calls that count against no quota.
+func uncounted(context.Context) error { return nil }
+
+// certainly counts a Query that is not in vain, or cannot be put off.
+func (w *Worker) certainly(ctx context.Context) error { return w.Cluster.Budget.Query(ctx, true) }
+
+// perhaps counts a Query that may be in vain.
+func (w *Worker) perhaps(ctx context.Context) error { return w.Cluster.Budget.Query(ctx, false) }
+
+func (t turn) gate() *control.Gate {
+	if t.call == control.Query {
+		return t.w.Cluster.Polls
+	}
+	return t.w.Cluster.Uploads
+}
+
+// stands reports whether a turn that was given may still be taken.
+func (t turn) stands() bool { return t.gate().Holds(t.ticket) }
+
+// answered reports that the call was answered as it should be.
+func (t turn) answered(ctx context.Context) {
+	ctx, cancel := report(ctx)
+	defer cancel()
+	t.gate().Succeeded(ctx, t.ticket, t.call)
+}
+
+// withdrawn reports that the call told nothing about the account.
+func (t turn) withdrawn(ctx context.Context) {
+	ctx, cancel := report(ctx)
+	defer cancel()
+	t.gate().Withdrawn(ctx, t.ticket)
+}
+
+// then is the turn for the next call of the same work.
+func (t turn) then(c control.Call) turn {
+	t.call = c
+	return t
+}
+
+// report is the context for telling the cluster about a call, even if the work on it has to end.
+func report(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), noteTime)
 }
 
 // refused turns an error of an API call into the gates' business and the file's settlement.
-func (w *Worker) refused(ctx context.Context, c call, err error) queue.Settlement {
+func (t turn) refused(ctx context.Context, err error) queue.Settlement {
 	if errors.Is(err, errClosed) {
 		return queue.RetryAfter(backoff())
 	}
 	if ctx.Err() != nil { // we broke it off ourselves
-		w.gateOf(c).Withdrawn()
+		t.withdrawn(ctx)
 		return queue.RetryAfter(0)
 	}
 	e, ok := errors.AsType[*authenta.Error](err)
 	if !ok {
 		e = &authenta.Error{Kind: authenta.KindUnavailable, Message: err.Error()}
 	}
-	f := effectOf(c, e)
-	ofPolls, ofUploads := c, c
-	if f.why == Unauthenticated { // each gate finds out for itself whether the keys are right again
-		ofPolls, ofUploads = query, create
-	}
-	if f.polls {
-		w.polling.Refused(ofPolls, f.why, err.Error(), e.RetryAfter)
-	}
-	if f.uploads {
-		w.uploading.Refused(ofUploads, f.why, err.Error(), e.RetryAfter)
-	}
+	f := effectOf(t.call, e)
 	if f.fails != "" {
-		w.answered(c)
+		t.unfit(ctx)
 		return queue.Reject(queue.Fault{Reason: f.fails, Code: e.Code, Message: message(e)})
 	}
+	t.close(ctx, f, e)
 	return queue.RetryAfter(backoff())
 }
 
-// errClosed says that a call was not made, because its gate is closed or its turn did not come before the end.
-var errClosed = errors.New("not called")
-
-// enter waits for a call's turn and asks its gate. Nothing is created while polls are paused for the account's sake: what
-// is paid for has to be fetched.
-func (w *Worker) enter(ctx context.Context, c call) error {
-	switch c {
-	case create:
-		if w.mutations.Wait(ctx) != nil {
-			return errClosed
-		}
-		if p, closed := w.polling.Closed(); closed && p.Reason.Account() && time.Until(p.Until) > 0 {
-			return errClosed
-		}
-	case query:
-		if w.queries.Wait(ctx) != nil {
-			return errClosed
-		}
+// unfit reports an answer about the file only. That ends an outage; whether the account can take more it does not tell:
+// the platform may look at the file first.
+func (t turn) unfit(ctx context.Context) {
+	if t.gate().State().Why == control.Outage {
+		t.answered(ctx)
+		return
 	}
-	if !w.gateOf(c).Enter() {
-		return errClosed
-	}
-	return nil
+	t.withdrawn(ctx)
 }
 
-// answered reports a call that the platform answered, be it about this file only.
-func (w *Worker) answered(c call) {
-	if w.gateOf(c).Succeeded(c) && c == query {
-		w.uploading.Relieved(query)
+// close has the gates closed that an error closes. Where it closes both, each finds out for itself when to open.
+func (t turn) close(ctx context.Context, f effect, e *authenta.Error) {
+	ctx, cancel := report(ctx)
+	defer cancel()
+	r := control.Refusal{Why: f.why, Code: e.Code, Message: e.Error(), RetryAfter: e.RetryAfter, Keys: t.w.fingerprint()}
+	polls, uploads := t.w.Cluster.Polls, t.w.Cluster.Uploads
+	if f.polls {
+		r.Call = control.Query
+		polls.Refused(ctx, t.on(polls), r)
+	}
+	if f.uploads {
+		if r.Call = t.call; t.call == control.Query {
+			r.Call = control.Create
+		}
+		uploads.Refused(ctx, t.on(uploads), r)
+	}
+	if g := t.gate(); g == polls && !f.polls || g == uploads && !f.uploads {
+		t.withdrawn(ctx)
 	}
 }
 
-func (w *Worker) gateOf(c call) *Gate {
-	if c == query {
-		return w.polling
+// on is the ticket for a gate: the turn's own, or for the other gate one as of now.
+func (t turn) on(g *control.Gate) control.Ticket {
+	if g == t.gate() {
+		return t.ticket
 	}
-	return w.uploading
+	return g.Now()
 }
 
 // backoff is how long a file waits after an answer that was not its fault: some seconds, with jitter so that files

@@ -11,6 +11,7 @@ import (
 
 	"github.com/authenta/authenta-ingest/authenta/sandbox"
 	"github.com/authenta/authenta-ingest/queue"
+	"github.com/authenta/authenta-ingest/queue/control"
 )
 
 // Each test here showed a defect when it was written.
@@ -23,7 +24,7 @@ func TestASlotThatWasAdmittedBeforeTheClosureMakesNoCall(t *testing.T) {
 		r := newRig(t, platform(func(o *sandbox.Options) { o.Credits = 0 }))
 		r.run()
 		r.file("a.jpg")
-		r.wantClosedFor(r.worker.uploading, Credits)
+		r.wantClosedFor(r.cluster.Uploads, control.Credits)
 		for i := range 8 {
 			r.file(fmt.Sprintf("%d.jpg", i))
 		}
@@ -36,7 +37,7 @@ func TestASlotThatWasAdmittedBeforeTheClosureMakesNoCall(t *testing.T) {
 		r.Faults(always(sandbox.OpGet, sandbox.RateLimited(time.Hour)))
 		r.run()
 		r.file("a.jpg")
-		r.wantClosedFor(r.worker.polling, Throttled)
+		r.wantClosedFor(r.cluster.Polls, control.Throttled)
 		for i := range 20 {
 			r.file(fmt.Sprintf("%d.jpg", i))
 		}
@@ -47,12 +48,12 @@ func TestASlotThatWasAdmittedBeforeTheClosureMakesNoCall(t *testing.T) {
 // The wait for the rate limiter comes after the gate.
 func TestACallThatWaitsForItsTurnAsksTheGateAgain(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, platform(func(o *sandbox.Options) { o.MutationQuota = 0 }), options(func(o *Options) { o.MutationRate = 0.3 }))
+	r := newRig(t, platform(func(o *sandbox.Options) { o.MutationQuota = 0 }), rates(func(o *control.Options) { o.MutationRate = 0.3 }))
 	for i := range 8 {
 		r.file(fmt.Sprintf("%d.jpg", i))
 	}
 	r.run()
-	r.wantClosedFor(r.worker.uploading, Quota)
+	r.wantClosedFor(r.cluster.Uploads, control.Quota)
 	r.notEver("a create after the quota was used up", func() bool { return r.Ledger().Total(sandbox.OpCreate) > 1 })
 }
 
@@ -60,16 +61,13 @@ func TestACallThatWaitsForItsTurnAsksTheGateAgain(t *testing.T) {
 func TestIdleSlotsAreNoProbes(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, platform(func(o *sandbox.Options) { o.Credits = 0 }))
-	r.worker.uploading.Refused(create, Credits, "Insufficient credits", 0)
+	r.refuse(r.cluster.Uploads, control.Create, control.Credits)
 	r.run()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for range 5 * r.worker.Uploads { // deadlines that pass, with whoever was let in lost
-		g := r.worker.uploading
-		g.mu.Lock()
-		g.probing = false
-		g.mu.Unlock()
-		runOut(g)
+		g := r.cluster.Uploads
+		r.runOut(g)
 		<-tick.C
 	}
 	for i := range 8 {
@@ -89,9 +87,9 @@ func TestAPUTThatSucceedsEndsAnOutage(t *testing.T) {
 	}
 	r.run()
 	r.goOn("all have their record", func() bool { return r.Ledger().Creates == files })
-	r.wantClosedFor(r.worker.uploading, Outage)
+	r.wantClosedFor(r.cluster.Uploads, control.Outage)
 	r.Faults()
-	runOut(r.worker.uploading)
+	r.runOut(r.cluster.Uploads)
 	r.await("all are judged", func() bool { return r.answered() == files })
 }
 
@@ -105,8 +103,8 @@ func TestAPUTThatTellsNothingOfThePausePassesItsTurnOn(t *testing.T) {
 	r.await("its first PUT has failed", func() bool { return r.Ledger().Calls[sandbox.OpPut][503] == 1 })
 	stop()
 	r.worker = New(r.options)
-	r.worker.uploading.Refused(create, Credits, "Insufficient credits", 0)
-	runOut(r.worker.uploading)
+	r.refuse(r.cluster.Uploads, control.Create, control.Credits)
+	r.runOut(r.cluster.Uploads)
 	r.run()
 	r.wantAnswer(reserved, "verdict")
 	r.wantAnswer(r.file("queued.jpg"), "verdict")
@@ -119,25 +117,26 @@ func TestKeysThatAreRightAgainOpenBothGates(t *testing.T) {
 	r.SetKeys("sandbox-id", "another secret", "")
 	r.file("a.jpg")
 	r.run()
-	r.wantClosedFor(r.worker.polling, Unauthenticated)
+	r.wantClosedFor(r.cluster.Polls, control.Unauthenticated)
+	r.wantClosedFor(r.cluster.Uploads, control.Unauthenticated)
 	r.SetKeys("sandbox-id", "sandbox-secret", "")
-	runOut(r.worker.uploading, r.worker.polling)
+	r.runOut(r.cluster.Uploads, r.cluster.Polls)
 	r.file("b.jpg")
 	r.file("c.jpg")
 	r.await("all are judged", func() bool { return r.answered() == 3 })
-	r.wantOpen(r.worker.uploading)
-	r.wantOpen(r.worker.polling)
+	r.wantOpen(r.cluster.Uploads)
+	r.wantOpen(r.cluster.Polls)
 }
 
 // One file of two is gone, and is what the probe is tried with.
 func TestAProbeThatMakesNoCallPassesItsTurnOn(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, options(func(o *Options) { o.Uploads = 1 }))
-	r.worker.uploading.Refused(create, Credits, "Insufficient credits", 0)
+	r.refuse(r.cluster.Uploads, control.Create, control.Credits)
 	gone, there := r.file("gone.jpg"), r.file("there.jpg")
 	must(t, os.Remove(gone.path))
 	r.run()
-	runOut(r.worker.uploading)
+	r.runOut(r.cluster.Uploads)
 	r.wantAnswer(gone, "unreadable")
 	r.wantAnswer(there, "verdict")
 }
@@ -148,14 +147,15 @@ func TestWhileQueriesAreUsedUpNothingIsPaidFor(t *testing.T) {
 	r := newRig(t, platform(func(o *sandbox.Options) { o.QueryQuota = 0 }))
 	r.file("a.jpg")
 	r.run()
-	r.wantClosedFor(r.worker.polling, Quota)
-	r.wantClosedFor(r.worker.uploading, Quota)
+	r.wantClosedFor(r.cluster.Polls, control.Quota)
 	for i := range 20 {
 		r.file(fmt.Sprintf("%d.jpg", i))
 	}
-	runOut(r.worker.uploading)
-	// One probe is the design's; what it opens is the question.
-	r.notEver("uploads while no result can be fetched", func() bool { return r.Ledger().CreditsSpent > 2+r.worker.Uploads })
+	r.runOut(r.cluster.Polls)
+	r.notEver("uploads while no result can be fetched", func() bool { return r.Ledger().CreditsSpent > 1 })
+	if n := r.Ledger().Total(sandbox.OpGet) + r.Ledger().Total(sandbox.OpList); n > 2 {
+		t.Errorf("%d Query calls, want the one that was refused and one probe", n)
+	}
 }
 
 // The only job there is has to be looked up, and the gate that it waits at opens by nothing but a look-up.
@@ -165,7 +165,7 @@ func TestAJobThatHasToBeLookedUpIsTheProbeIfThereIsNoOther(t *testing.T) {
 	r.Faults(once(sandbox.OpPut, sandbox.CutAfter), once(sandbox.OpGet, sandbox.QuotaUsedUp))
 	a := r.file("a.jpg")
 	r.run()
-	r.wantClosedFor(r.worker.polling, Quota)
+	r.wantClosedFor(r.cluster.Polls, control.Quota)
 	r.goOn("a is judged", func() bool { return r.answer(a) == "verdict" })
 	r.wantPaidOnce(a)
 }
@@ -192,7 +192,7 @@ func TestAnOutageOfStorageStopsCreates(t *testing.T) {
 		r.file(fmt.Sprintf("%d.jpg", i))
 	}
 	r.run()
-	r.notEver("dozens of creates while storage takes nothing", func() bool { return r.Ledger().Creates > 2*breakAfter+r.worker.Uploads })
+	r.notEver("dozens of creates while storage takes nothing", func() bool { return r.Ledger().Creates > 2*5+r.worker.Uploads })
 }
 
 // Storage's clock is off, or the answer comes from something else: each URL is too old at once.
@@ -247,7 +247,7 @@ func TestARecordThatCannotBeReadIsNotAskedForEverySecondForEver(t *testing.T) {
 	a := r.file("a.jpg")
 	background(t, "the others, whose polls succeed", func(ctx context.Context) error {
 		for ; ctx.Err() == nil; <-time.After(100 * time.Millisecond) {
-			r.worker.polling.Succeeded(query)
+			r.cluster.Polls.Succeeded(ctx, r.cluster.Polls.Now(), control.Query)
 		}
 		return nil
 	})

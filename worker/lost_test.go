@@ -58,8 +58,10 @@ func (r *rig) create(j queue.Job, name string) authenta.Media {
 
 func (r *rig) wantFound(j queue.Job, want authenta.MediaID) {
 	r.t.Helper()
-	m, err := r.worker.findLost(deadline(r.t), j)
-	must(r.t, err)
+	m, settled := r.worker.findLost(deadline(r.t), j)
+	if settled != nil {
+		r.t.Fatalf("not looked for: %s", settled)
+	}
 	var got authenta.MediaID
 	if m != nil {
 		got = m.ID

@@ -7,6 +7,7 @@ import (
 
 	"github.com/authenta/authenta-ingest/authenta/sandbox"
 	"github.com/authenta/authenta-ingest/queue"
+	"github.com/authenta/authenta-ingest/queue/control"
 )
 
 // oneUpload leaves no slot that was let in before a closure.
@@ -21,10 +22,13 @@ func (r *rig) wantWaiting(f file) {
 	}
 }
 
-func (r *rig) wantOpen(g *Gate) {
+func uploadsOf(c *control.Cluster) *control.Gate { return c.Uploads }
+func pollsOf(c *control.Cluster) *control.Gate   { return c.Polls }
+
+func (r *rig) wantOpen(g *control.Gate) {
 	r.t.Helper()
-	if c, closed := g.Closed(); closed {
-		r.t.Errorf("%s are paused for %s: %s", g.name, c.Reason, c.Said)
+	if s := g.State(); s.Paused() {
+		r.t.Errorf("paused for %s: %s", s.Why, s.Message)
 	}
 }
 
@@ -35,15 +39,15 @@ func TestWhenMutationsAreUsedUpResultsKeepComing(t *testing.T) {
 	r.run()
 	r.await("a is uploaded", func() bool { return r.job(a).State == queue.Uploaded })
 	b := r.file("b.jpg")
-	r.wantClosedFor(r.worker.uploading, Quota)
+	r.wantClosedFor(r.cluster.Uploads, control.Quota)
 	r.wantAnswer(a, "verdict")
-	r.wantOpen(r.worker.polling)
+	r.wantOpen(r.cluster.Polls)
 	r.wantWaiting(b)
 	r.wantCalls(sandbox.OpCreate, 2)
 	r.Grant(sandbox.Grant{MutationQuota: sandbox.Unlimited})
 	r.goOn("b is judged", func() bool { return r.answer(b) == "verdict" })
 	r.wantPaidOnce(a, b)
-	r.wantOpen(r.worker.uploading)
+	r.wantOpen(r.cluster.Uploads)
 	r.wantCalls(sandbox.OpCreate, 3)
 }
 
@@ -52,8 +56,7 @@ func TestWhenQueriesAreUsedUpUploadsArePausedToo(t *testing.T) {
 	r := newRig(t, platform(func(o *sandbox.Options) { o.QueryQuota = 0 }))
 	a := r.file("a.jpg")
 	r.run()
-	r.wantClosedFor(r.worker.polling, Quota)
-	r.wantClosedFor(r.worker.uploading, Quota)
+	r.wantClosedFor(r.cluster.Polls, control.Quota)
 	if j := r.job(a); j.State != queue.Uploaded || r.answer(a) != "" {
 		t.Errorf("%s, answered %q", j.State, r.answer(a))
 	}
@@ -71,9 +74,9 @@ func TestWithoutCreditsUploadsArePausedAndPollsGoOn(t *testing.T) {
 	r.run()
 	r.await("a is uploaded", func() bool { return r.job(a).State == queue.Uploaded })
 	b := r.file("b.jpg")
-	r.wantClosedFor(r.worker.uploading, Credits)
+	r.wantClosedFor(r.cluster.Uploads, control.Credits)
 	r.wantAnswer(a, "verdict")
-	r.wantOpen(r.worker.polling)
+	r.wantOpen(r.cluster.Polls)
 	r.wantWaiting(b)
 	r.Grant(sandbox.Grant{Credits: 1})
 	r.goOn("b is judged", func() bool { return r.answer(b) == "verdict" })
@@ -89,8 +92,8 @@ func TestWithWrongKeysAllIsPausedUntilTheyAreRight(t *testing.T) {
 	r.SetKeys("sandbox-id", "another secret", "")
 	a := r.file("a.jpg")
 	r.run()
-	r.wantClosedFor(r.worker.uploading, Unauthenticated)
-	r.wantClosedFor(r.worker.polling, Unauthenticated)
+	r.wantClosedFor(r.cluster.Uploads, control.Unauthenticated)
+	r.wantClosedFor(r.cluster.Polls, control.Unauthenticated)
 	r.wantWaiting(a)
 	r.wantCalls(sandbox.OpCreate, 1)
 	r.SetKeys("sandbox-id", "sandbox-secret", "")
@@ -104,8 +107,8 @@ func TestKeysThatAreRevokedAfterAnUploadPauseAll(t *testing.T) {
 	a := r.file("a.jpg")
 	r.Faults(once(sandbox.OpPut, before(func() { r.SetKeys("", "", "") }, pass)))
 	r.run()
-	r.wantClosedFor(r.worker.polling, Unauthenticated)
-	r.wantClosedFor(r.worker.uploading, Unauthenticated)
+	r.wantClosedFor(r.cluster.Polls, control.Unauthenticated)
+	r.wantClosedFor(r.cluster.Uploads, control.Unauthenticated)
 	r.SetKeys("sandbox-id", "sandbox-secret", "")
 	r.goOn("a is judged", func() bool { return r.answer(a) == "verdict" })
 	r.wantPaidOnce(a)
@@ -120,8 +123,8 @@ func TestWithoutAPermissionOnlyItsKindIsPaused(t *testing.T) {
 		r.Permit(sandbox.PermRead)
 		a := r.file("a.jpg")
 		r.run()
-		r.wantClosedFor(r.worker.uploading, Forbidden)
-		r.wantOpen(r.worker.polling)
+		r.wantClosedFor(r.cluster.Uploads, control.Forbidden)
+		r.wantOpen(r.cluster.Polls)
 		r.wantWaiting(a)
 		r.Permit(sandbox.PermRead | sandbox.PermWrite)
 		r.goOn("a is judged", func() bool { return r.answer(a) == "verdict" })
@@ -133,8 +136,8 @@ func TestWithoutAPermissionOnlyItsKindIsPaused(t *testing.T) {
 		r.Permit(sandbox.PermWrite)
 		a := r.file("a.jpg")
 		r.run()
-		r.wantClosedFor(r.worker.polling, Forbidden)
-		r.wantOpen(r.worker.uploading)
+		r.wantClosedFor(r.cluster.Polls, control.Forbidden)
+		r.wantOpen(r.cluster.Uploads)
 		r.Permit(sandbox.PermRead | sandbox.PermWrite)
 		r.goOn("a is judged", func() bool { return r.answer(a) == "verdict" })
 		r.wantPaidOnce(a)
@@ -149,24 +152,24 @@ func TestAFirewalls403IsAnOutageAndFailsNothing(t *testing.T) {
 	r.run()
 	r.wantAnswer(a, "verdict")
 	r.wantPaidOnce(a)
-	r.wantOpen(r.worker.uploading)
+	r.wantOpen(r.cluster.Uploads)
 }
 
 func TestWhenThePlatformAsksToWaitThatKindWaits(t *testing.T) {
 	t.Parallel()
-	for op, gate := range map[sandbox.Op]func(*Worker) *Gate{sandbox.OpCreate: (*Worker).Uploading, sandbox.OpGet: (*Worker).Polling} {
+	for op, gate := range map[sandbox.Op]func(*control.Cluster) *control.Gate{sandbox.OpCreate: uploadsOf, sandbox.OpGet: pollsOf} {
 		t.Run(string(op), func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t)
 			r.Faults(once(op, sandbox.RateLimited(20*time.Minute)))
 			a := r.file("a.jpg")
 			r.run()
-			closed := gate(r.worker)
-			r.wantClosedFor(closed, Throttled)
-			if c, _ := closed.Closed(); c.waiting != 20*time.Minute {
-				t.Errorf("waits %s", c.waiting)
+			closed := gate(r.cluster)
+			r.wantClosedFor(closed, control.Throttled)
+			if s := closed.State(); s.Wait != 20*time.Minute {
+				t.Errorf("waits %s", s.Wait)
 			}
-			for _, g := range []*Gate{r.worker.Uploading(), r.worker.Polling()} {
+			for _, g := range []*control.Gate{r.cluster.Uploads, r.cluster.Polls} {
 				if g != closed {
 					r.wantOpen(g)
 				}
@@ -190,16 +193,16 @@ func TestAnOutageTakesFewCallsAndFailsNothing(t *testing.T) {
 				files = append(files, r.file(fmt.Sprintf("%d.jpg", i)))
 			}
 			r.run()
-			r.wantClosedFor(r.worker.uploading, Outage)
+			r.wantClosedFor(r.cluster.Uploads, control.Outage)
 			// Those that were under way when the gate closed, and a probe.
-			if n, most := r.Ledger().Total(sandbox.OpCreate), breakAfter+r.worker.Uploads; n > most {
+			if n, most := r.Ledger().Total(sandbox.OpCreate), 5+r.worker.Uploads; n > most {
 				t.Errorf("%d creates, at most %d", n, most)
 			}
 			r.Faults()
 			r.await("all are judged", func() bool { return r.answered() == len(files) })
 			r.wantNoFailure()
 			r.wantPaidOnce(files...)
-			r.wantOpen(r.worker.uploading)
+			r.wantOpen(r.cluster.Uploads)
 		})
 	}
 }
@@ -213,9 +216,9 @@ func TestAnOutageOfThePollsDoesNotStopUploads(t *testing.T) {
 		files = append(files, r.file(fmt.Sprintf("%d.jpg", i)))
 	}
 	r.run()
-	r.wantClosedFor(r.worker.polling, Outage)
+	r.wantClosedFor(r.cluster.Polls, control.Outage)
 	r.await("all are uploaded", func() bool { return r.Ledger().PutsCompleted == len(files) })
-	r.wantOpen(r.worker.uploading)
+	r.wantOpen(r.cluster.Uploads)
 	r.Faults()
 	r.goOn("all are judged", func() bool { return r.answered() == len(files) })
 	r.wantNoFailure()

@@ -8,52 +8,196 @@ import (
 
 	"github.com/authenta/authenta-ingest/authenta"
 	"github.com/authenta/authenta-ingest/queue"
+	"github.com/authenta/authenta-ingest/queue/control"
+	"github.com/authenta/authenta-ingest/worker/pace"
+)
+
+const (
+	// likely is the chance above which a result is asked for without ado: a page of the list would save nothing.
+	likely = 0.97
+	// doubtful is the chance below which one worker asks for one result at a time, so that the answer tells the others
+	// whether it is too early.
+	doubtful = 0.9
+	// leastWait and mostWait bound the time between two asks for a medium whose processing has not begun: that takes
+	// credits, and nothing tells when they come.
+	leastWait, mostWait = 30 * time.Second, 10 * time.Minute
 )
 
 // poll asks for the result of an uploaded medium, when it is time to.
 func (w *Worker) poll(ctx context.Context, t *queue.Task) queue.Settlement {
-	since := t.UploadedAt
-	if t.ResumedAt.After(since) {
-		since = t.ResumedAt
+	w.memory.load(ctx, t.Model)
+	m := w.memory.recall(t.Job)
+	if !t.Asked.IsZero() && w.Cluster.Uploads.State().Why == control.Credits {
+		return w.pollAsProbe(ctx, t)
 	}
-	age := time.Since(since)
-	if age < w.FirstPoll {
-		return queue.RetryAfter(nextPoll(age, w.FirstPoll))
+	step, chance := w.memory.next(m, w.crowd())
+	late := m.age() > w.PollTimeout
+	// What was put off until now is asked about although more may have been learned meanwhile: it is due with others.
+	if due := !m.due.IsZero() && !time.Now().Before(m.due); !late && !due && !step.Ripe(m.age()) {
+		return w.later(m)
 	}
-	m, err := w.get(ctx, authenta.MediaID(t.MediaID))
-	late := age > w.PollTimeout
-	switch {
-	case err != nil:
-		e, ok := errors.AsType[*authenta.Error](err)
-		if late && ok && e.Kind == authenta.KindRejected { // the platform answers, and not about this record
-			w.answered(query)
-			return queue.Reject(queue.Fault{Reason: queue.Timeout, Code: e.Code, Message: message(e)})
-		}
-		return w.refused(ctx, query, err).NoSoonerThan(nextPoll(age, w.FirstPoll))
-	case m.Status == authenta.StatusProcessed:
-		return queue.Conclude(judge(m))
-	case m.Status.Final():
-		return queue.Reject(queue.Fault{
-			Reason: queue.AnalysisFailed, Code: string(m.Status),
-			Message: fmt.Sprintf("the platform could not judge media %s", m.ID),
-		})
-	case late && m.Status != authenta.StatusInited: // that one waits for credits, which is not its fault
-		return queue.Reject(queue.Fault{
-			Reason: queue.Timeout, Code: string(m.Status),
-			Message: fmt.Sprintf("no result of media %s after %s", m.ID, age.Round(time.Second)),
-		})
+	if late {
+		return w.pollAlone(ctx, t, m, false)
 	}
-	return queue.RetryAfter(nextPoll(age, w.FirstPoll))
+	switch said, off := w.ask(ctx, m, step, chance); {
+	case off != nil:
+		return *off
+	case said.status.Final():
+		w.memory.found(m, said.at)
+		return w.pollAlone(ctx, t, m, true)
+	case said.status != "":
+		return w.notYet(ctx, t, m, said, false)
+	}
+	return w.pollAlone(ctx, t, m, false)
 }
 
-// get makes one Query call within the rate, if the gate lets it.
-func (w *Worker) get(ctx context.Context, id authenta.MediaID) (authenta.Media, error) {
-	if err := w.enter(ctx, query); err != nil {
-		return authenta.Media{}, err
+// ask returns what the list says of a medium: what a page has said just now, or what a look for this medium and others says.
+// Where the list does not help it says nothing. With a settlement, no call can be made now.
+func (w *Worker) ask(ctx context.Context, m medium, step pace.Step, chance float64) (sighting, *queue.Settlement) {
+	fresh := time.Now().Add(-max(step.Grid/2, gatherTime))
+	if last := m.since.Add(m.asked); fresh.Before(last) {
+		fresh = last
+	}
+	said, ok := w.list.said(m.id, fresh)
+	if ok || chance >= likely || w.crowd().Page == 0 {
+		return said, nil
+	}
+	a := w.byList(ctx, &question{id: m.id, chance: chance, fresh: fresh, answer: make(chan answer, 1)})
+	return a.sighting, a.off
+}
+
+// pollAlone gets the medium's record.
+func (w *Worker) pollAlone(ctx context.Context, t *queue.Task, m medium, known bool) queue.Settlement {
+	count := w.certainly
+	if _, chance := w.memory.next(m, w.crowd()); !known && chance < doubtful {
+		count = w.perhaps
+		select {
+		case w.scout <- struct{}{}:
+			defer func() { <-w.scout }()
+		case <-ctx.Done():
+			return queue.RetryAfter(0)
+		}
+		if step, _ := w.memory.next(m, w.crowd()); !step.Ripe(m.age()) && m.age() <= w.PollTimeout { // others were told that it is too early
+			return w.later(m)
+		}
+	}
+	got, turn, err := w.get(ctx, m.id, count)
+	if err != nil {
+		return w.unanswered(ctx, m, turn, err)
+	}
+	if !got.Status.Final() {
+		return w.notYet(ctx, t, m, sighting{got.Status, time.Now()}, true)
+	}
+	if !known {
+		w.memory.found(m, time.Now())
+	}
+	return concluded(got)
+}
+
+// concluded is what a final record says.
+func concluded(m authenta.Media) queue.Settlement {
+	if m.Status == authenta.StatusProcessed {
+		return queue.Conclude(judge(m))
+	}
+	return queue.Reject(queue.Fault{
+		Reason: queue.AnalysisFailed, Code: string(m.Status),
+		Message: fmt.Sprintf("the platform could not judge media %s", m.ID),
+	})
+}
+
+// notYet deals with a medium that has no result. Neither the time in which its processing has not begun, nor that in
+// which nobody could ask, counts against it.
+func (w *Worker) notYet(ctx context.Context, t *queue.Task, m medium, s sighting, single bool) queue.Settlement {
+	unbegun := s.status == authenta.StatusInited
+	m = w.memory.vain(m, s.at, single)
+	switch {
+	case unbegun && (m.age() >= w.LateAfter || w.Cluster.Uploads.State().Why == control.Credits):
+		if t.Asked.IsZero() {
+			w.Log.Warn("the platform has a file and has not begun with it; the account may lack credits", "file", t.Drops[0].URI, "mid", t.MediaID)
+		}
+		w.memory.stalled(m)
+		if err := t.Apply(ctx, queue.NotThereYet{At: now()}); err != nil {
+			return w.letGo(t, err)
+		}
+		return queue.RetryAfter(min(max(time.Since(t.UploadedAt)/4, leastWait), mostWait))
+	case single && !unbegun && m.age() > w.PollTimeout:
+		return queue.Reject(queue.Fault{
+			Reason: queue.Timeout, Code: string(s.status),
+			Message: fmt.Sprintf("no result of media %s after %s", m.id, m.age().Round(time.Second)),
+		})
+	}
+	return w.later(m)
+}
+
+// later gives a medium back until it is due.
+func (w *Worker) later(m medium) queue.Settlement {
+	step, _ := w.memory.next(m, w.crowd())
+	at := step.At(m.since)
+	if end := m.since.Add(w.PollTimeout + time.Millisecond); m.age() < w.PollTimeout && at.After(end) {
+		at = end
+	}
+	w.memory.schedule(m, at)
+	return queue.RetryAfter(max(time.Until(at), time.Millisecond))
+}
+
+// unanswered deals with a call that told nothing of the medium. Long after its time, a platform that answers, and not
+// about this record, has said enough.
+func (w *Worker) unanswered(ctx context.Context, m medium, t turn, err error) queue.Settlement {
+	e, ok := errors.AsType[*authenta.Error](err)
+	if ok && e.Kind == authenta.KindRejected && m.age() > w.PollTimeout {
+		t.unfit(ctx)
+		return queue.Reject(queue.Fault{Reason: queue.Timeout, Code: e.Code, Message: message(e)})
+	}
+	s := t.refused(ctx, err)
+	if ok { // a call was made
+		s = s.NoSoonerThan(min(m.age()/4, time.Minute))
+	}
+	return s
+}
+
+// pollAsProbe asks about a medium that waits for credits, as the probe of the uploads' gate: that its processing has begun
+// says that there are some, as a create that is taken would. Until then it is not asked about.
+func (w *Worker) pollAsProbe(ctx context.Context, t *queue.Task) queue.Settlement {
+	uploads := turn{w: w, call: control.Create}
+	var ok bool
+	if uploads.ticket, ok = w.Cluster.Uploads.Enter(ctx, control.Create); !ok {
+		return queue.RetryAfter(5 * backoff())
+	}
+	m, turn, err := w.get(ctx, authenta.MediaID(t.MediaID), w.certainly)
+	switch {
+	case err != nil:
+		uploads.withdrawn(ctx)
+		return turn.refused(ctx, err)
+	case m.Status == authenta.StatusInited:
+		was := w.Cluster.Uploads.State()
+		uploads.close(ctx, effect{uploads: true, why: control.Credits}, &authenta.Error{Code: was.Code, Message: was.Message})
+		return w.notYet(ctx, t, w.memory.recall(t.Job), sighting{m.Status, time.Now()}, true)
+	}
+	uploads.answered(ctx)
+	if m.Status.Final() {
+		return concluded(m)
+	}
+	return w.later(w.memory.recall(t.Job))
+}
+
+// crowd is what else there is to be asked about.
+func (w *Worker) crowd() pace.Crowd {
+	return pace.Crowd{
+		Awaited: int(w.room.awaiting.Load()), Due: w.list.unfinished(), Workers: w.Cluster.Size(), Page: w.list.pageSize(),
+		First: w.FirstPoll, Tight: w.Cluster.Budget.Tight(),
+	}
+}
+
+// get makes one Query call for a record, if the gate and the budget let it. After an error the turn is still to be
+// reported on.
+func (w *Worker) get(ctx context.Context, id authenta.MediaID, count func(context.Context) error) (authenta.Media, turn, error) {
+	t, err := w.enter(ctx, control.Query, count)
+	if err != nil {
+		return authenta.Media{}, t, err
 	}
 	m, err := w.Client.Get(ctx, id)
 	if err == nil {
-		w.answered(query)
+		t.answered(ctx)
 	}
-	return m, err
+	return m, t, err
 }

@@ -81,7 +81,7 @@ func TestARecordThatIsGoneFromThePlatformFailsItsFile(t *testing.T) {
 	must(t, r.client.Delete(deadline(t), authenta.MediaID(r.job(a).MediaID)))
 	r.wantAnswer(a, "analysis_failed")
 	r.wantIdle()
-	r.wantOpen(r.worker.polling)
+	r.wantOpen(r.cluster.Polls)
 	r.wantCalls(sandbox.OpCreate, 1)
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -18,6 +19,7 @@ import (
 	"github.com/authenta/authenta-ingest/authenta"
 	"github.com/authenta/authenta-ingest/authenta/sandbox"
 	"github.com/authenta/authenta-ingest/queue"
+	"github.com/authenta/authenta-ingest/queue/control"
 	"github.com/authenta/authenta-ingest/queue/embedded"
 )
 
@@ -34,6 +36,8 @@ type rig struct {
 	records  jetstream.KeyValue
 	client   *authenta.Client
 	options  Options
+	rates    control.Options
+	cluster  *control.Cluster
 	worker   *Worker
 	patience time.Duration
 
@@ -46,10 +50,12 @@ type rig struct {
 type setting struct {
 	platform func(*sandbox.Options)
 	worker   func(*Options)
+	cluster  func(*control.Options)
 }
 
 func platform(change func(*sandbox.Options)) setting { return setting{platform: change} }
 func options(change func(*Options)) setting          { return setting{worker: change} }
+func rates(change func(*control.Options)) setting    { return setting{cluster: change} }
 
 // newRig makes a rig whose worker is not running yet. All of it ends with the test.
 func newRig(t *testing.T, settings ...setting) *rig {
@@ -58,15 +64,23 @@ func newRig(t *testing.T, settings ...setting) *rig {
 	r.newPlatform(settings)
 	r.newQueue()
 	r.options = Options{
-		Queue: r.queue, Client: r.client, MutationRate: 10000, QueryRate: 10000, Log: quiet,
+		Queue: r.queue, Client: r.client, Log: quiet,
 		LateAfter: 300 * time.Millisecond, FirstPoll: 20 * time.Millisecond, Grace: 5 * time.Second,
 	}
+	r.rates = control.Options{Queue: r.queue, MutationRate: 10000, QueryRate: 10000, Log: quiet}
 	for _, s := range settings {
 		if s.worker != nil {
 			s.worker(&r.options)
 		}
+		if s.cluster != nil {
+			s.cluster(&r.rates)
+		}
 	}
+	r.cluster = control.New(r.rates)
+	r.options.Cluster = r.cluster
 	r.worker = New(r.options)
+	background(t, "cluster", r.cluster.Run)
+	must(t, r.cluster.Synced(deadline(t)))
 	return r
 }
 
@@ -291,32 +305,49 @@ func (r *rig) state() string {
 	depths, err := r.queue.Depths(context.Background())
 	l := r.Ledger()
 	s := fmt.Sprintf("depths %+v %v, calls %v, paid %d, answered %d", depths, err, l.Calls, l.CreditsSpent, r.answered())
-	for _, g := range []*Gate{r.worker.uploading, r.worker.polling} {
-		if c, closed := g.Closed(); closed {
-			s += fmt.Sprintf("\n%s closed for %s (%s) until %s", g.name, c.Reason, c.Said, c.Until.Format(time.StampMilli))
-		}
+	for name, g := range map[string]*control.Gate{"uploads": r.cluster.Uploads, "polls": r.cluster.Polls} {
+		s += fmt.Sprintf("\n%s: %+v", name, g.State())
 	}
 	return s
 }
 
 // wantClosedFor waits until a gate is closed for a reason.
-func (r *rig) wantClosedFor(g *Gate, why Why) {
+func (r *rig) wantClosedFor(g *control.Gate, why control.Why) {
 	r.t.Helper()
-	r.await(g.name+" are paused for "+string(why), func() bool {
-		c, closed := g.Closed()
-		return closed && c.Reason == why
-	})
+	r.await("closed for "+string(why), func() bool { return g.State().Why == why })
 }
 
-// runOut lets a gate's deadline pass.
-func runOut(gates ...*Gate) {
+// refuse closes a gate as an answer does.
+func (r *rig) refuse(g *control.Gate, c control.Call, why control.Why) {
+	g.Refused(deadline(r.t), g.Now(), control.Refusal{Call: c, Why: why, Message: "no"})
+}
+
+// runOut lets a gate's deadline pass, for the whole cluster.
+func (r *rig) runOut(gates ...*control.Gate) {
 	for _, g := range gates {
-		g.mu.Lock()
-		if g.closure != nil {
-			g.closure.Until = time.Now()
-			g.signal()
+		key := "gate.uploads"
+		if g == r.cluster.Polls {
+			key = "gate.polls"
 		}
-		g.mu.Unlock()
+		for {
+			e, err := r.queue.Control().Get(deadline(r.t), key)
+			must(r.t, err)
+			var s control.State
+			if len(e.Data) == 0 {
+				break
+			}
+			must(r.t, json.Unmarshal(e.Data, &s))
+			if !s.Closed() || s.Why == control.Spent {
+				break
+			}
+			s.At = time.Now().UTC()
+			s.Until, s.Prober, s.Lapses = s.At, "", time.Time{}
+			data, err := json.Marshal(s)
+			must(r.t, err)
+			if _, err = r.queue.Control().Put(deadline(r.t), key, data, e.Revision); err == nil {
+				break
+			}
+		}
 	}
 }
 
@@ -327,7 +358,7 @@ func (r *rig) goOn(what string, holds func() bool) {
 	r.await(what, func() bool {
 		if time.Since(passed) > 500*time.Millisecond {
 			passed = time.Now()
-			runOut(r.worker.uploading, r.worker.polling)
+			r.runOut(r.cluster.Uploads, r.cluster.Polls)
 		}
 		return holds()
 	})
@@ -366,3 +397,5 @@ func once(op sandbox.Op, do sandbox.Effect) sandbox.Fault {
 
 // always is a fault that strikes every call.
 func always(op sandbox.Op, do sandbox.Effect) sandbox.Fault { return sandbox.Fault{Op: op, Do: do} }
+
+var quiet = slog.New(slog.DiscardHandler)

@@ -11,8 +11,9 @@ import (
 // room keeps the number of media that await a result below a limit. The count is a second old at most, so the limit
 // may be passed by what is uploaded in a second.
 type room struct {
-	limit int
-	full  atomic.Bool
+	limit    int
+	full     atomic.Bool
+	awaiting atomic.Int64 // how many there are, of the whole cluster
 }
 
 func newRoom(limit int) *room { return &room{limit: limit} }
@@ -26,6 +27,7 @@ func (r *room) watch(ctx context.Context, q *queue.Queue) error {
 	for {
 		if d, err := q.Depths(ctx); err == nil { // without an answer, the last one stands
 			r.full.Store(d.Await >= r.limit)
+			r.awaiting.Store(int64(d.Await))
 		}
 		select {
 		case <-ctx.Done():

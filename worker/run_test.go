@@ -9,6 +9,7 @@ import (
 
 	"github.com/authenta/authenta-ingest/authenta/sandbox"
 	"github.com/authenta/authenta-ingest/queue"
+	"github.com/authenta/authenta-ingest/queue/control"
 )
 
 func TestRunFinishesTheUploadInHand(t *testing.T) {
@@ -48,7 +49,7 @@ func TestRunReturnsWhenTheGraceIsOver(t *testing.T) {
 	if j := r.job(a); j.State != queue.Reserved || r.answer(a) != "" {
 		t.Errorf("%s, answered %q", j.State, r.answer(a))
 	}
-	for _, g := range []*Gate{r.worker.uploading, r.worker.polling} {
+	for _, g := range []*control.Gate{r.cluster.Uploads, r.cluster.Polls} {
 		r.wantOpen(g)
 	}
 }
@@ -56,8 +57,8 @@ func TestRunReturnsWhenTheGraceIsOver(t *testing.T) {
 func TestRunReturnsWhileItsGatesAreClosed(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	r.worker.uploading.Refused(create, Quota, "no", 0)
-	r.worker.polling.Refused(create, Quota, "no", 0)
+	r.refuse(r.cluster.Uploads, control.Create, control.Quota)
+	r.refuse(r.cluster.Polls, control.Create, control.Quota)
 	a := r.file("a.jpg")
 	stop := r.run()
 	stop()
@@ -84,7 +85,7 @@ func TestNoMoreAwaitAResultThanMayBe(t *testing.T) {
 	t.Parallel()
 	const limit, rate, files = 5, 20, 40
 	c := newClock()
-	r := newRig(t, slow(c), options(func(o *Options) { o.InFlight, o.MutationRate = limit, rate }))
+	r := newRig(t, slow(c), options(func(o *Options) { o.InFlight = limit }), rates(func(o *control.Options) { o.MutationRate = rate }))
 	var most atomic.Int64
 	r.Faults(always(sandbox.OpCreate, before(func() {
 		if d, err := r.queue.Depths(context.Background()); err == nil {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/authenta/authenta-ingest/authenta"
 	"github.com/authenta/authenta-ingest/queue"
+	"github.com/authenta/authenta-ingest/queue/control"
 )
 
 // upload takes a job from wherever it is to where the platform has its bytes. Each step is in the ledger before it
@@ -39,19 +40,20 @@ func (w *Worker) upload(ctx context.Context, t *queue.Task) queue.Settlement {
 			return w.letGo(t, err)
 		}
 	}
-	if s, ok := w.reserve(ctx, t); !ok {
+	turn, s, ok := w.reserve(ctx, t)
+	if !ok {
 		return s
 	}
-	return w.send(ctx, t, file)
+	return w.send(ctx, t, turn, file)
 }
 
 // lookForBytes finds out whether the bytes of a PUT that was not answered have arrived. The platform may notice them
 // late, so that "not there" counts only when it is said again after a while.
 func (w *Worker) lookForBytes(ctx context.Context, t *queue.Task) (queue.Settlement, bool) {
-	m, err := w.get(ctx, authenta.MediaID(t.MediaID))
+	m, turn, err := w.get(ctx, authenta.MediaID(t.MediaID), w.certainly)
 	switch {
 	case err != nil:
-		return w.refused(ctx, query, err), true
+		return turn.refused(ctx, err), true
 	case m.Status != authenta.StatusInited && m.Status != "":
 		return queue.HandOver(), true
 	case t.Asked.IsZero():
@@ -62,7 +64,7 @@ func (w *Worker) lookForBytes(ctx context.Context, t *queue.Task) (queue.Settlem
 	case time.Since(t.Asked) < w.LateAfter:
 		return queue.RetryAfter(w.LateAfter - time.Since(t.Asked)), true
 	}
-	if c, closed := w.uploading.Closed(); closed && c.Reason == Credits { // it may have them, and wait to be paid
+	if w.Cluster.Uploads.State().Why == control.Credits { // it may have them, and wait to be paid
 		return queue.RetryAfter(w.LateAfter), true
 	}
 	if err := t.Apply(ctx, queue.SendFailed{}); err != nil {
@@ -75,10 +77,10 @@ func (w *Worker) lookForBytes(ctx context.Context, t *queue.Task) (queue.Settlem
 // has its bytes is adopted. One that has none cannot be filled, unless the list tells its upload URL, and has cost
 // nothing: another takes its place.
 func (w *Worker) lookForRecord(ctx context.Context, t *queue.Task) (queue.Settlement, bool) {
-	m, err := w.findLost(ctx, t.Job)
+	m, settled := w.findLost(ctx, t.Job)
 	switch {
-	case err != nil:
-		return w.refused(ctx, query, err), true
+	case settled != nil:
+		return *settled, true
 	case m == nil:
 		return queue.Settlement{}, false
 	case m.Status != authenta.StatusInited:
@@ -98,26 +100,38 @@ func (w *Worker) lookForRecord(ctx context.Context, t *queue.Task) (queue.Settle
 }
 
 // reserve makes sure that there is a media record with an upload URL, and that the ledger knows that the bytes are
-// about to be sent to it.
-func (w *Worker) reserve(ctx context.Context, t *queue.Task) (queue.Settlement, bool) {
-	if t.State == queue.Reserved {
-		if err := w.enter(ctx, put); err != nil {
-			return w.refused(ctx, put, err), false
-		}
-		if err := t.Apply(ctx, queue.SendStarted{At: now()}); err != nil {
-			w.uploading.Withdrawn()
-			return w.letGo(t, err), false
-		}
-		return queue.Settlement{}, true
+// about to be sent to it. The turn is that of the PUT.
+func (w *Worker) reserve(ctx context.Context, t *queue.Task) (turn, queue.Settlement, bool) {
+	if t.State != queue.Reserved {
+		return w.create(ctx, t)
 	}
-	if err := w.enter(ctx, create); err != nil {
-		return w.refused(ctx, create, err), false
+	turn, err := w.enter(ctx, control.Put, uncounted)
+	if err != nil {
+		return turn, turn.refused(ctx, err), false
+	}
+	if err := t.Apply(ctx, queue.SendStarted{At: now()}); err != nil {
+		turn.withdrawn(ctx)
+		return turn, w.letGo(t, err), false
+	}
+	return turn, queue.Settlement{}, true
+}
+
+// create makes a media record.
+func (w *Worker) create(ctx context.Context, t *queue.Task) (turn, queue.Settlement, bool) {
+	count := func(ctx context.Context) error { return w.Cluster.Budget.Create(ctx, t.Key) }
+	turn, err := w.enter(ctx, control.Create, count)
+	if err != nil {
+		return turn, turn.refused(ctx, err), false
 	}
 	name := t.Drops[0].Name
 	name = authenta.Name(strings.TrimSuffix(name, filepath.Ext(name)), string(t.Digest))
 	if err := t.Apply(ctx, queue.CreateStarted{Name: name, At: now()}); err != nil {
-		w.uploading.Withdrawn()
-		return w.letGo(t, err), false
+		turn.withdrawn(ctx)
+		return turn, w.letGo(t, err), false
+	}
+	if !turn.stands() { // the disk took its time, and somebody has closed the gate meanwhile
+		w.note(t, queue.CreateRefused{})
+		return turn, queue.RetryAfter(backoff()), false
 	}
 	m, err := w.Client.Create(ctx, authenta.NewMedia{
 		Name: t.Name, ContentType: t.ContentType, Size: t.Size, Model: authenta.Model(t.Model),
@@ -126,17 +140,18 @@ func (w *Worker) reserve(ctx context.Context, t *queue.Task) (queue.Settlement, 
 		if e, ok := errors.AsType[*authenta.Error](err); ok && !e.MaybeDone {
 			w.note(t, queue.CreateRefused{})
 		}
-		return w.refused(ctx, create, err), false
+		return turn, turn.refused(ctx, err), false
 	}
-	w.answered(create)
+	turn.answered(ctx)
 	if err := t.Apply(ctx, created(m)); err != nil {
-		return w.letGo(t, err), false
+		turn.withdrawn(ctx)
+		return turn, w.letGo(t, err), false
 	}
-	return queue.Settlement{}, true
+	return turn.then(control.Put), queue.Settlement{}, true
 }
 
 // send puts the bytes to the upload URL.
-func (w *Worker) send(ctx context.Context, t *queue.Task, file *os.File) queue.Settlement {
+func (w *Worker) send(ctx context.Context, t *queue.Task, turn turn, file *os.File) queue.Settlement {
 	err := w.Client.Upload(ctx, authenta.Upload{
 		ID: authenta.MediaID(t.MediaID), URL: authenta.PresignedURL(t.UploadURL), ContentType: t.ContentType, Size: t.Size,
 	}, file)
@@ -146,25 +161,25 @@ func (w *Worker) send(ctx context.Context, t *queue.Task, file *os.File) queue.S
 		// else. The job goes on with another copy, or finds that there is none. If the file was altered only after its
 		// last byte had left, that copy is paid for again; nobody can tell.
 		w.note(t, queue.Abandoned{})
-		w.uploading.Withdrawn()
+		turn.withdrawn(ctx)
 		return queue.RetryAfter(0)
 	}
 	switch {
 	case !failed:
-		w.answered(put)
+		turn.answered(ctx)
 		return queue.HandOver()
 	case ctx.Err() != nil: // we broke it off ourselves
 		if !e.MaybeDone {
 			w.note(t, queue.SendFailed{})
 		}
-		w.uploading.Withdrawn()
+		turn.withdrawn(ctx)
 		return queue.RetryAfter(0)
 	case e.MaybeDone: // the ledger says so already
 	case e.Kind == authenta.KindURLExpired:
 		w.note(t, queue.Abandoned{})
 	case e.Kind == authenta.KindStorageRefused || e.Kind == authenta.KindRejected:
 		w.note(t, queue.SendFailed{Refused: true})
-		w.answered(put)
+		turn.answered(ctx)
 		if t.Refusals >= storageTries {
 			return queue.Reject(queue.Fault{Reason: queue.Rejected, Code: e.Code, Message: message(e)})
 		}
@@ -173,7 +188,7 @@ func (w *Worker) send(ctx context.Context, t *queue.Task, file *os.File) queue.S
 		w.note(t, queue.SendFailed{})
 	}
 	w.Log.Info("an upload is tried again", "file", t.Drops[0].Name, "error", err)
-	w.uploading.Refused(put, Outage, err.Error(), e.RetryAfter)
+	turn.close(ctx, effect{uploads: true, why: control.Outage}, e)
 	return queue.RetryAfter(backoff())
 }
 

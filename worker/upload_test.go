@@ -101,8 +101,8 @@ func TestAPUTWhoseAnswerWasLostIsNotRepeated(t *testing.T) {
 // The event comes later than a file waits after an error, so that it is asked for at least twice.
 func TestAPUTThatIsNoticedOnlyAtTheSecondLookIsNotRepeated(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, platform(func(o *sandbox.Options) { o.EventDelay = 3500 * time.Millisecond }),
-		options(func(o *Options) { o.LateAfter = 4 * time.Second }))
+	r := newRig(t, platform(func(o *sandbox.Options) { o.EventDelay = 6 * time.Second }),
+		options(func(o *Options) { o.LateAfter = 7 * time.Second }))
 	r.Faults(once(sandbox.OpPut, sandbox.CutAfter))
 	a := r.file("a.jpg")
 	r.run()
@@ -197,7 +197,7 @@ func TestAFileThatStorageAlwaysRefusesFailsAfterSomeTries(t *testing.T) {
 	if f := r.failure(a); f.Code != "SignatureDoesNotMatch" || f.Attempts != storageTries {
 		t.Errorf("%+v", f)
 	}
-	if _, closed := r.worker.uploading.Closed(); closed {
+	if r.cluster.Uploads.State().Closed() {
 		t.Error("uploads are paused")
 	}
 }

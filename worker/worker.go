@@ -16,24 +16,28 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/time/rate"
 
 	"github.com/authenta/authenta-ingest/authenta"
 	"github.com/authenta/authenta-ingest/queue"
+	"github.com/authenta/authenta-ingest/queue/control"
+	"github.com/authenta/authenta-ingest/worker/pace"
 )
 
 // Options configure a worker. Every field without a default must be set.
 type Options struct {
-	Queue        *queue.Queue
-	Client       *authenta.Client
-	MutationRate float64       // creates per second
-	QueryRate    float64       // polls and list pages per second
-	Uploads      int           // uploads at a time; default 4
-	InFlight     int           // media awaiting a result, at most; default 100,000
-	PollTimeout  time.Duration // how long a result is awaited; default 1h
-	Grace        time.Duration // for uploads in hand when Run's context ends; default 20s
-	FirstPoll    time.Duration // age of an upload at its first poll; default 2s, in which the quickest models answer
-	Log          *slog.Logger  // default slog.Default()
+	Queue       *queue.Queue
+	Client      *authenta.Client
+	Cluster     *control.Cluster // running; what it allows is done
+	Uploads     int              // uploads at a time; default 4
+	InFlight    int              // media awaiting a result, at most; default 100,000
+	PollTimeout time.Duration    // how long a result is awaited; default 1h
+	Grace       time.Duration    // for uploads in hand when Run's context ends; default 20s
+	FirstPoll   time.Duration    // age of an upload at its first poll, while nothing is known of its like; default pace.DefaultFirst
+	Log         *slog.Logger     // default slog.Default()
+
+	// Credentials are the account's keys as they are now; nil: they never change. While they are refused they are looked
+	// at every second, so that new ones are tried at once.
+	Credentials func() (authenta.Credentials, error)
 
 	// LateAfter is how long the platform may take to notice bytes that it has; default 30s, from design facts
 	// about storage events. An unanswered PUT is repeated only when it still has not noticed them by then.
@@ -49,7 +53,7 @@ func (o Options) withDefaults() Options {
 	def(&o.PollTimeout, time.Hour)
 	def(&o.Grace, 20*time.Second)
 	def(&o.LateAfter, 30*time.Second)
-	def(&o.FirstPoll, 2*time.Second)
+	def(&o.FirstPoll, pace.DefaultFirst)
 	if o.Uploads == 0 {
 		o.Uploads = 4
 	}
@@ -62,56 +66,45 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// polls is how many results are asked for at a time. With answers within a second it keeps up with the default
-// query rate of 10/s, and memory small.
-const polls = 16
+// polls is how many due media are in hand at a time. Most of them are answered by a page of the list that is asked for
+// once; with calls that take half a second, those that are asked for singly keep up with any rate that accounts are granted.
+const polls = 64
 
 // A Worker works on the jobs of one queue. New starts nothing; Run does all.
 type Worker struct {
 	Options
-	mutations *rate.Limiter
-	queries   *rate.Limiter
-	uploading *Gate // closed while nothing may be uploaded
-	polling   *Gate // closed while no result may be asked for
-	room      *room
+	room   *room
+	memory *memory
+	list   *list
+	scout  chan struct{} // held by the one who asks for a result that may well not be there
 }
 
 // New returns a worker.
 func New(o Options) *Worker {
 	o = o.withDefaults()
 	return &Worker{
-		Options:   o,
-		mutations: limiter(o.MutationRate),
-		queries:   limiter(o.QueryRate),
-		uploading: newGate("uploads", o.Log),
-		polling:   newGate("polls", o.Log),
-		room:      newRoom(o.InFlight),
+		Options: o, room: newRoom(o.InFlight), memory: newMemory(o.Queue.Control(), o.Log), list: newList(), scout: make(chan struct{}, 1),
 	}
-}
-
-// limiter spaces calls evenly; a tenth of a second's worth may come at once.
-func limiter(perSecond float64) *rate.Limiter {
-	return rate.NewLimiter(rate.Limit(perSecond), max(1, int(perSecond/10)))
 }
 
 // Run works until ctx ends, then finishes what is in hand within the grace and returns nil.
 func (w *Worker) Run(ctx context.Context) error {
+	if w.Cluster.Synced(ctx) != nil {
+		return nil
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return w.room.watch(ctx, w.Queue) })
+	g.Go(func() error { return w.memory.keep(ctx) })
+	g.Go(func() error { return w.watchKeys(ctx) })
+	g.Go(func() error { return w.probePolls(ctx) })
 	g.Go(func() error {
 		return w.Queue.Work(ctx, queue.Pool{
-			Stage: queue.Upload, Slots: w.Uploads, Grace: w.Grace, Handle: w.upload,
-			Ready: func(ctx context.Context) error {
-				if err := w.room.wait(ctx); err != nil {
-					return err
-				}
-				return w.uploading.Wait(ctx)
-			},
+			Stage: queue.Upload, Slots: w.Uploads, Grace: w.Grace, Handle: w.upload, Ready: w.readyToUpload,
 		})
 	})
 	g.Go(func() error {
 		return w.Queue.Work(ctx, queue.Pool{
-			Stage: queue.Await, Slots: polls, Grace: w.Grace, Handle: w.poll, Ready: w.polling.Wait,
+			Stage: queue.Await, Slots: polls, Grace: w.Grace, Handle: w.poll, Ready: w.Cluster.Polls.Wait,
 		})
 	})
 	if err := g.Wait(); err != nil {
@@ -120,8 +113,27 @@ func (w *Worker) Run(ctx context.Context) error {
 	return nil
 }
 
-// Uploading is the gate before creates.
-func (w *Worker) Uploading() *Gate { return w.uploading }
+// readyToUpload returns when an upload may begin: there is room for its result, and both gates let it through.
+func (w *Worker) readyToUpload(ctx context.Context) error {
+	for {
+		if err := w.room.wait(ctx); err != nil {
+			return err
+		}
+		if err := w.Cluster.Polls.Until(ctx, canBeFetched); err != nil {
+			return err
+		}
+		if err := w.Cluster.Uploads.Wait(ctx); err != nil {
+			return err
+		}
+		if canBeFetched(w.Cluster.Polls.State()) {
+			return nil
+		}
+	}
+}
 
-// Polling is the gate before polls.
-func (w *Worker) Polling() *Gate { return w.polling }
+// canBeFetched reports whether results can be asked for, or will be before long, by the state of the polls' gate. What
+// cannot be fetched is not paid for.
+func canBeFetched(polls control.State) bool { return !polls.NeedsSomebody() }
+
+// Unbegun is how many media this worker knows to be at the platform, which has not begun with them. That takes credits.
+func (w *Worker) Unbegun() int { return w.memory.unbegun() }

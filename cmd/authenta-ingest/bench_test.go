@@ -17,6 +17,7 @@ import (
 	"github.com/authenta/authenta-ingest/authenta"
 	"github.com/authenta/authenta-ingest/authenta/sandbox"
 	"github.com/authenta/authenta-ingest/queue"
+	"github.com/authenta/authenta-ingest/queue/control"
 	"github.com/authenta/authenta-ingest/queue/embedded"
 	"github.com/authenta/authenta-ingest/watcher"
 	"github.com/authenta/authenta-ingest/worker"
@@ -70,8 +71,9 @@ func BenchmarkFile(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
+	cluster := control.New(control.Options{Queue: q, MutationRate: 1e6, QueryRate: 1e6, Log: discard})
 	work := worker.New(worker.Options{
-		Queue: q, Client: client, MutationRate: 1e6, QueryRate: 1e6, Uploads: 32, FirstPoll: time.Millisecond, Log: discard,
+		Queue: q, Client: client, Cluster: cluster, Uploads: 32, FirstPoll: time.Millisecond, Log: discard,
 	})
 
 	b.ReportAllocs()
@@ -80,6 +82,7 @@ func BenchmarkFile(b *testing.B) {
 	ctx, cancel := context.WithCancel(b.Context())
 	parts, ctx := errgroup.WithContext(ctx)
 	parts.Go(func() error { return watch.Run(ctx) })
+	parts.Go(func() error { return cluster.Run(ctx) })
 	parts.Go(func() error { return work.Run(ctx) })
 	left := b.N
 	err = q.Follow(ctx, queue.Position{}, queue.Reader{

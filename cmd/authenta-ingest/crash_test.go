@@ -25,19 +25,38 @@ func TestKilledAtRandomMomentsNothingIsLostNorPaidTwice(t *testing.T) {
 	random := rand.New(rand.NewPCG(seed, 0))
 	const files, contents, rounds = 200, 190, 20
 	w := newWorld(t, sandbox.Options{Latency: 300 * time.Millisecond})
-	next := 0
+	calls := func() int {
+		l := w.platform.Ledger()
+		return l.Total(sandbox.OpCreate) + l.Total(sandbox.OpPut) + l.Total(sandbox.OpGet) + l.Total(sandbox.OpList)
+	}
+	next, amidst := 0, 0
 	for range rounds {
 		for range files / rounds {
 			w.write(fmt.Sprintf("%03d.jpg", next), picture(next%contents))
 			next++
 		}
+		// The random moment: some calls after the start, or a while after the last of them.
+		enough := calls() + random.IntN(2*files/rounds)
 		p := w.start(nil, "run", w.inbox)
-		select {
-		case <-p.exited:
-			t.Fatalf("ended by itself")
-		case <-time.After(time.Duration(200+random.IntN(1500)) * time.Millisecond): // the random moment
+		patience := time.After(10 * time.Second)
+		for tick := time.NewTicker(time.Millisecond); calls() < enough; {
+			select {
+			case <-p.exited:
+				t.Fatalf("ended by itself")
+			case <-tick.C:
+				continue
+			case <-patience: // there were not so many to make
+			}
+			break
 		}
 		p.kill()
+		if l := w.platform.Ledger(); l.PutsCompleted < next-(files-contents) {
+			amidst++
+		}
+	}
+	t.Logf("%d of %d kills came when not all was uploaded", amidst, rounds)
+	if amidst < rounds/4 {
+		t.Error("the kills have hit nothing")
 	}
 	if code := w.start(nil, "run", "--once", w.inbox).wait(finishTime); code != exitDone {
 		t.Errorf("the last run ended with %d", code)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/authenta/authenta-ingest/queue"
+	"github.com/authenta/authenta-ingest/queue/control"
 )
 
 // untilDone returns errOnceDone when everything that was there is judged or failed, and an exitError when the account
@@ -39,18 +40,29 @@ func (d *daemon) untilDone(ctx context.Context) error {
 
 // paused returns the end of the program if nothing on the queue can go on until a person does something.
 func (d *daemon) paused(n queue.Depths) error {
-	uploads, uploadsPaused := d.worker.Uploading().Closed()
-	polls, pollsPaused := d.worker.Polling().Closed()
-	if n.Upload > 0 && (!uploadsPaused || !uploads.Reason.Account()) ||
-		n.Await > 0 && (!pollsPaused || !polls.Reason.Account()) {
+	uploads, polls := d.cluster.Uploads.State(), d.cluster.Polls.State()
+	unbegun := d.worker.Unbegun() >= n.Await // each of them waits for credits
+	switch {
+	case n.Upload > 0 && !stuck(uploads) && !stuck(polls), n.Await > 0 && !stuck(polls) && !unbegun:
 		return nil
 	}
-	why := uploads
-	if n.Upload == 0 {
-		why = polls
+	why := "the platform has not begun with what was uploaded: the account may lack credits"
+	for _, gate := range []control.State{polls, uploads} {
+		switch {
+		case gate.Hold != nil:
+			why = "by hand: " + gate.Hold.Message
+		case gate.Closed():
+			why = gate.Message
+		}
 	}
 	return &exitError{exitPaused, errors.Join(
-		fmt.Errorf("paused: %s", why.Said),
-		fmt.Errorf("%d files are left on the queue; the next run goes on with them", n.Upload+n.Await),
+		fmt.Errorf("paused: %s", why),
+		fmt.Errorf("%d files are left on the queue; the next run goes on with them ('run --resume' at once, whatever the pause)", n.Upload+n.Await),
 	)}
+}
+
+// stuck reports whether a gate stays closed for longer than a run of --once waits: until a person does something, or until
+// a probe that is not due yet.
+func stuck(s control.State) bool {
+	return s.NeedsSomebody() && s.Prober == "" && (s.Until.IsZero() || time.Until(s.Until) > 0)
 }

@@ -158,7 +158,10 @@ func TestOnceEndsPausedWhenTheAccountCannotPay(t *testing.T) {
 		t.Errorf("%d records were created", n)
 	}
 	w.platform.Grant(sandbox.Grant{MutationQuota: sandbox.Unlimited, QueryQuota: sandbox.Unlimited, Credits: sandbox.Unlimited})
-	if code := w.start(nil, "run", "--once", w.inbox).wait(time.Minute); code != exitDone {
+	if code := w.start(nil, "run", "--once", w.inbox).wait(time.Minute); code != exitPaused || w.platform.Ledger().Mutation != 2 {
+		t.Errorf("before the next try is due: ended with %d, and %v", code, w.platform.Ledger().Calls)
+	}
+	if code := w.start(nil, "run", "--once", "--resume", w.inbox).wait(time.Minute); code != exitDone {
 		t.Fatalf("after the grant: ended with %d", code)
 	}
 	w.promises(5, 5)

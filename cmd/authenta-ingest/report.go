@@ -158,7 +158,7 @@ func (r *report) conclude(paused *exitError) error {
 	for _, reason := range slices.Sorted(maps.Keys(r.reasons)) {
 		fmt.Fprintf(table, "failed: %s\t%d\n", reason, r.reasons[reason])
 	}
-	if r.judged()+r.failed() == 0 {
+	if r.judged()+r.failed() == 0 && paused == nil {
 		fmt.Fprintf(table, "nothing new\t0\n")
 	}
 	if err := table.Flush(); err != nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/authenta/authenta-ingest/authenta"
 	"github.com/authenta/authenta-ingest/authenta/sandbox"
 	"github.com/authenta/authenta-ingest/queue"
+	"github.com/authenta/authenta-ingest/queue/control"
 	"github.com/authenta/authenta-ingest/queue/embedded"
 	"github.com/authenta/authenta-ingest/watcher"
 	"github.com/authenta/authenta-ingest/worker"
@@ -28,6 +29,7 @@ type runOptions struct {
 	sandbox bool
 	once    bool
 	json    bool
+	resume  bool
 }
 
 func runCommand() *cobra.Command {
@@ -48,7 +50,7 @@ Its verdicts mean nothing, and what it judged is kept apart from the real state.
 			if s.Dirs = append(s.Dirs, dirs...); len(s.Dirs) == 0 {
 				mistakes.found = append(mistakes.found, errors.New("nothing to watch: name folders (run DIR...), or set INGEST_DIRS"))
 			}
-			if slices.ContainsFunc(s.Dirs, func(dir string) bool { return sameFolder(dir, s.StateDir) }) {
+			if slices.ContainsFunc(s.Dirs, func(dir string) bool { return sameFolder(dir, s.StateDir) || sameFolder(dir, sandboxState(s.StateDir)) }) {
 				mistakes.found = append(mistakes.found, errors.New("INGEST_STATE_DIR is a folder to watch: give it one of its own"))
 			}
 			if !o.sandbox {
@@ -68,8 +70,12 @@ Its verdicts mean nothing, and what it judged is kept apart from the real state.
 	f.BoolVar(&o.sandbox, "sandbox", false, "use a simulated platform inside the process")
 	f.BoolVar(&o.once, "once", false, "process what is there, wait until all of it is judged or failed, and exit")
 	f.BoolVar(&o.json, "json", false, "print each verdict as a JSON line")
+	f.BoolVar(&o.resume, "resume", false, "go on at once, whatever work was paused for")
 	return cmd
 }
+
+// sandboxState is the state folder for the simulated platform, below that for the real one.
+func sandboxState(dir string) string { return filepath.Join(dir, "sandbox") }
 
 // sameFolder reports whether two paths lead to one folder. One that does not exist is none.
 func sameFolder(a, b string) bool {
@@ -83,8 +89,9 @@ var onStep func(point string)
 
 // run builds the parts, lets them work until ctx ends or --once is done, and takes them down in the reverse order.
 func run(ctx context.Context, s settings, o runOptions, stdout, stderr io.Writer, log *slog.Logger) (err error) {
+	states := s.StateDir
 	if o.sandbox { // its jobs and verdicts stay apart from the real ones
-		s.StateDir = filepath.Join(s.StateDir, "sandbox")
+		s.StateDir = sandboxState(s.StateDir)
 	}
 	broker, err := openBroker(ctx, s, log)
 	if err != nil {
@@ -95,13 +102,22 @@ func run(ctx context.Context, s settings, o runOptions, stdout, stderr io.Writer
 			err = &exitError{exitFailure, closing}
 		}
 	}()
-	platform := s.URL
 	if o.sandbox {
 		simulated, err := insideSandbox(&s)
 		if err != nil {
 			return &exitError{exitFailure, err}
 		}
 		defer simulated.close()
+	}
+	keys := s.keys().read
+	client, err := authenta.New(authenta.Options{
+		BaseURL: s.URL, Credentials: keys, UserAgent: "authenta-ingest/" + version(),
+	})
+	if err != nil {
+		return &exitError{exitUsage, err}
+	}
+	platform := client.BaseURL()
+	if o.sandbox {
 		platform = "sandbox" // wherever it listens this time
 	}
 	q, err := queue.Open(ctx, broker.conn, queue.Options{
@@ -111,25 +127,28 @@ func run(ctx context.Context, s settings, o runOptions, stdout, stderr io.Writer
 	if err != nil {
 		return stopped(ctx, fmt.Errorf("prepare NATS: %w", err))
 	}
-	client, err := authenta.New(authenta.Options{
-		BaseURL: s.URL, Credentials: s.keys().read, UserAgent: "authenta-ingest/" + version(),
+	cluster := control.New(control.Options{
+		Queue: q, MutationRate: s.MutationRate, QueryRate: s.QueryRate,
+		MutationQuota: s.MutationQuota, QueryQuota: s.QueryQuota, Version: version(), Log: log,
 	})
-	if err != nil {
-		return &exitError{exitUsage, err}
+	if o.resume {
+		if err := errors.Join(cluster.Polls.Resume(ctx), cluster.Uploads.Resume(ctx)); err != nil {
+			return stopped(ctx, err)
+		}
 	}
 	work := worker.New(worker.Options{
-		Queue: q, Client: client, MutationRate: s.MutationRate, QueryRate: s.QueryRate, Uploads: s.Uploads,
+		Queue: q, Client: client, Cluster: cluster, Credentials: keys, Uploads: s.Uploads,
 		InFlight: s.InFlight, PollTimeout: s.PollTimeout, Grace: s.Drain * 2 / 3, Log: log,
 	})
 	watch, err := watcher.New(watcher.Options{
-		Queue: q, Dirs: s.Dirs, Exclude: []string{s.StateDir}, Images: models(s.ModelImage), Videos: models(s.ModelVideo),
+		Queue: q, Dirs: s.Dirs, Exclude: []string{states}, Images: models(s.ModelImage), Videos: models(s.ModelVideo),
 		Settle: s.Settle, Rescan: s.Rescan, Log: log,
 	})
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
 	log.Info("watching", "folders", strings.Join(watch.Dirs, ", "), "platform", platform, "nats", broker.address)
-	d := daemon{queue: q, worker: work, watcher: watch, report: newReport(q, o, stdout, stderr, log)}
+	d := daemon{queue: q, cluster: cluster, worker: work, watcher: watch, report: newReport(q, o, stdout, stderr, log)}
 	return d.run(ctx, o.once)
 }
 
@@ -165,9 +184,7 @@ type broker struct {
 
 func openBroker(ctx context.Context, s settings, log *slog.Logger) (*broker, error) {
 	if s.NATSURL != "" {
-		conn, err := queue.Dial(ctx, queue.Server{
-			URL: s.NATSURL, Creds: s.NATSCreds, CA: s.NATSTLSCA, Cert: s.NATSTLSCert, Key: s.NATSTLSKey,
-		}, log)
+		conn, err := queue.Dial(ctx, s.server(), log)
 		return &broker{conn: conn, address: redactAll(s.NATSURL)}, err
 	}
 	server, err := embedded.Start(s.embedded(log))
@@ -204,6 +221,7 @@ func stopped(ctx context.Context, err error) error {
 // A daemon is the parts at work.
 type daemon struct {
 	queue   *queue.Queue
+	cluster *control.Cluster
 	worker  *worker.Worker
 	watcher *watcher.Watcher
 	report  *report
@@ -231,6 +249,7 @@ func (d *daemon) run(ctx context.Context, once bool) error {
 			return fmt.Errorf("%s stopped by itself", name)
 		})
 	}
+	part("cluster", d.cluster.Run)
 	part("worker", d.worker.Run)
 	part("watcher", d.watcher.Run)
 	part("report", func(ctx context.Context) error {

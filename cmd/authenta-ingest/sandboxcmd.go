@@ -28,6 +28,13 @@ It behaves like Authenta's Media API: keys, quotas, credits, signed upload URLs 
 all. Its verdicts are computed from the bytes of a file and mean nothing.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, _, err := net.SplitHostPort(addr)
+			if err != nil {
+				err = fmt.Errorf("--addr %q: want host:port", addr)
+			}
+			if err := errors.Join(err, o.Check()); err != nil {
+				return &exitError{exitUsage, err}
+			}
 			s, err := startSandbox(addr, o)
 			if err != nil {
 				return &exitError{exitFailure, err}
@@ -45,6 +52,7 @@ all. Its verdicts are computed from the bytes of a file and mean nothing.`,
 	f.IntVar(&o.MutationQuota, "mutation-quota", sandbox.Unlimited, "creates and deletes granted (-1: no limit)")
 	f.IntVar(&o.QueryQuota, "query-quota", sandbox.Unlimited, "polls and list pages granted (-1: no limit)")
 	f.DurationVar(&o.Latency, "latency", 2*time.Second, "time from upload to result")
+	f.DurationVar(&o.Spread, "spread", 0, "added to the latency in part, as the content has it")
 	f.StringVar(&o.Journal, "journal", "", "file in which the platform remembers across restarts")
 	return cmd
 }

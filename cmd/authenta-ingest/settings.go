@@ -28,8 +28,10 @@ type settings struct {
 	ClientSecretFile string        `envconfig:"AUTHENTA_CLIENT_SECRET_FILE" desc:"key pair: file with the secret, read again when it changes"`
 	APIKey           string        `envconfig:"AUTHENTA_API_KEY" secret:"true" desc:"bearer key, instead of the pair"`
 	APIKeyFile       string        `envconfig:"AUTHENTA_API_KEY_FILE" desc:"file with the bearer key, read again when it changes"`
-	MutationRate     float64       `envconfig:"AUTHENTA_MUTATION_RATE" default:"5" desc:"media records created per second, at most"`
-	QueryRate        float64       `envconfig:"AUTHENTA_QUERY_RATE" default:"10" desc:"polls per second, at most"`
+	MutationRate     float64       `envconfig:"AUTHENTA_MUTATION_RATE" default:"5" desc:"media records created per second by the whole cluster, at most"`
+	QueryRate        float64       `envconfig:"AUTHENTA_QUERY_RATE" default:"10" desc:"polls per second by the whole cluster, at most"`
+	MutationQuota    int           `envconfig:"AUTHENTA_MUTATION_QUOTA" desc:"Mutation calls that the account was granted, if known: they are counted, and never overrun"`
+	QueryQuota       int           `envconfig:"AUTHENTA_QUERY_QUOTA" desc:"Query calls that the account was granted, likewise; no file is uploaded whose result they would not cover"`
 	NATSURL          string        `envconfig:"NATS_URL" desc:"external NATS; empty starts the embedded server"`
 	NATSCreds        string        `envconfig:"NATS_CREDS" desc:"credentials file for the external NATS"`
 	NATSTLSCA        string        `envconfig:"NATS_TLS_CA" desc:"PEM file of the authority that signed the external NATS's certificate"`
@@ -60,6 +62,11 @@ func readSettings() (settings, *mistakes) {
 	m := &mistakes{spoilt: map[string]bool{}}
 	value := reflect.ValueOf(&s).Elem()
 	for _, field := range reflect.VisibleFields(value.Type()) {
+		if name := field.Tag.Get("envconfig"); os.Getenv(name) == "" { // set to nothing, as compose files do, is not set
+			if err := os.Unsetenv(name); err != nil {
+				m.found = append(m.found, err)
+			}
+		}
 		// envconfig stops at the first mistake, so each field is processed as a struct of its own.
 		one := reflect.New(reflect.StructOf([]reflect.StructField{field}))
 		if err := envconfig.Process("", one.Interface()); err != nil {
@@ -68,8 +75,22 @@ func readSettings() (settings, *mistakes) {
 		}
 		value.FieldByIndex(field.Index).Set(one.Elem().Field(0))
 	}
+	for _, list := range []*[]string{&s.Dirs, &s.ModelImage, &s.ModelVideo} {
+		*list = trim(*list)
+	}
 	s.check(m)
 	return s, m
+}
+
+// trim leaves out of a list the blanks around its entries, and the empty ones.
+func trim(list []string) []string {
+	var kept []string
+	for _, entry := range list {
+		if entry = strings.TrimSpace(entry); entry != "" {
+			kept = append(kept, entry)
+		}
+	}
+	return kept
 }
 
 // mistakes collects what is wrong with the settings.
@@ -121,6 +142,8 @@ func (s settings) check(m *mistakes) {
 	m.exclusive("AUTHENTA_API_KEY", s.APIKey, "AUTHENTA_API_KEY_FILE", s.APIKeyFile)
 	m.refuse(s.MutationRate <= 0, "AUTHENTA_MUTATION_RATE", s.MutationRate, "more than 0")
 	m.refuse(s.QueryRate <= 0, "AUTHENTA_QUERY_RATE", s.QueryRate, "more than 0")
+	m.refuse(s.MutationQuota < 0, "AUTHENTA_MUTATION_QUOTA", s.MutationQuota, "1 or more, or nothing if it is not known")
+	m.refuse(s.QueryQuota < 0, "AUTHENTA_QUERY_QUOTA", s.QueryQuota, "1 or more, or nothing if it is not known")
 	m.refuse((s.NATSTLSCert == "") != (s.NATSTLSKey == ""), "NATS_TLS_CERT", s.NATSTLSCert, "NATS_TLS_KEY set with it, or neither")
 	m.refuse(!queue.Namespace(s.Namespace).Valid(), "INGEST_NAMESPACE", s.Namespace, "letters, digits, - and _")
 	m.refuse(!validModels(s.ModelImage), "INGEST_MODEL_IMAGE", s.ModelImage, "models such as AC-1, comma-separated")
@@ -138,6 +161,10 @@ func (s settings) check(m *mistakes) {
 	for _, dir := range s.Dirs {
 		m.folder(dir)
 	}
+	m.file("NATS_CREDS", s.NATSCreds)
+	m.file("NATS_TLS_CA", s.NATSTLSCA)
+	m.file("NATS_TLS_CERT", s.NATSTLSCert)
+	m.file("NATS_TLS_KEY", s.NATSTLSKey)
 	err = queue.CheckURL(s.NATSURL)
 	if s.NATSURL == "" {
 		err = s.embedded(nil).Check()
@@ -154,6 +181,19 @@ func (m *mistakes) folder(dir string) {
 	}
 }
 
+// file notes a file that is named and cannot be read.
+func (m *mistakes) file(name, path string) {
+	if path == "" {
+		return
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		m.found = append(m.found, fmt.Errorf("%s: %w", name, err))
+		return
+	}
+	_ = f.Close() // it was only opened to see whether it can be
+}
+
 // account notes that there are no keys, or half of a pair.
 func (s settings) account(m *mistakes) {
 	id, secret, key := s.ClientID+s.ClientIDFile, s.ClientSecret+s.ClientSecretFile, s.APIKey+s.APIKeyFile
@@ -166,7 +206,11 @@ func (s settings) account(m *mistakes) {
 		m.found = append(m.found, errors.New("no key: set AUTHENTA_CLIENT_ID and AUTHENTA_CLIENT_SECRET, or AUTHENTA_API_KEY "+
 			"(or try it without an account: run --sandbox)"))
 	default:
-		if _, err := s.keys().read(); err != nil {
+		keys, err := s.keys().read()
+		if err == nil {
+			err = keys.Check()
+		}
+		if err != nil {
 			m.found = append(m.found, err)
 		}
 	}
@@ -177,11 +221,14 @@ func isHTTP(address string) bool {
 	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != ""
 }
 
-// redact hides the password of an address.
+// redact hides the password of an address, or the token that stands alone before its host.
 func redact(address string) string {
 	u, err := url.Parse(address)
 	if err != nil {
 		return "(unreadable)"
+	}
+	if _, has := u.User.Password(); u.User != nil && !has {
+		u.User = url.User("xxxxx")
 	}
 	return u.Redacted()
 }
@@ -200,6 +247,11 @@ func models(names []string) []queue.Model {
 
 func (s settings) embedded(log *slog.Logger) embedded.Options {
 	return embedded.Options{Dir: s.StateDir, Listen: s.NATSListen, Token: s.NATSToken, Sync: s.Sync, Log: log}
+}
+
+// server is how the external NATS is reached.
+func (s settings) server() queue.Server {
+	return queue.Server{URL: s.NATSURL, Creds: s.NATSCreds, CA: s.NATSTLSCA, Cert: s.NATSTLSCert, Key: s.NATSTLSKey}
 }
 
 // unknown lists the variables that look like settings of this program and are none.

@@ -161,11 +161,14 @@ func eventually(t *testing.T, limit time.Duration, what string, holds func() boo
 	}
 }
 
-// write puts a file into the inbox.
+// write puts a file into the inbox, whole: a busy machine may take longer over a write than the worlds' settle time.
 func (w *world) write(name string, data []byte) string {
 	w.t.Helper()
-	path := filepath.Join(w.inbox, name)
-	if err := os.WriteFile(path, data, 0o644); err != nil {
+	path, hidden := filepath.Join(w.inbox, name), filepath.Join(w.inbox, "."+name)
+	if err := os.WriteFile(hidden, data, 0o644); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := os.Rename(hidden, path); err != nil {
 		w.t.Fatal(err)
 	}
 	return path

@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/spf13/cobra"
+
+	"github.com/authenta/authenta-ingest/queue"
+	"github.com/authenta/authenta-ingest/queue/control"
+	"github.com/authenta/authenta-ingest/queue/embedded"
+)
+
+// watchEvery is how often 'status --watch' looks again.
+const watchEvery = 2 * time.Second
+
+func statusCommand() *cobra.Command {
+	var asJSON, watch bool
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Show what a running daemon does, and what it waits for",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return ask(cmd, func(ctx context.Context, r control.Remote) error {
+				for {
+					s, err := r.Status(ctx)
+					if ctx.Err() != nil {
+						return nil
+					}
+					if err != nil {
+						return err
+					}
+					if watch && !asJSON && isTerminal(cmd.OutOrStdout()) {
+						fmt.Fprint(cmd.OutOrStdout(), "\x1b[H\x1b[2J") // to the top of an empty screen
+					}
+					if err := printStatus(cmd.OutOrStdout(), s, asJSON); err != nil || !watch {
+						return err
+					}
+					select {
+					case <-ctx.Done():
+						return nil
+					case <-time.After(watchEvery):
+					}
+				}
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print it as a JSON line")
+	cmd.Flags().BoolVar(&watch, "watch", false, "print it again every 2 seconds, until a signal")
+	return cmd
+}
+
+func pauseCommand() *cobra.Command {
+	var p control.PauseRequest
+	cmd := &cobra.Command{
+		Use:   "pause [uploads|polls|all]",
+		Short: "Pause a running daemon, and all that work on the same queue",
+		Long: `Pause uploads, polls, or both (which is what is done if nothing is said), for all
+daemons that work on the same queue. Files are still taken in, and wait.
+
+While polls are paused nothing is uploaded either: what cannot be fetched is not paid
+for. A pause outlives a restart. It ends after --for, or with 'resume'.`,
+		Args:      cobra.MatchAll(cobra.MaximumNArgs(1), cobra.OnlyValidArgs),
+		ValidArgs: gateNames,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if p.For < 0 {
+				return &exitError{exitUsage, fmt.Errorf("--for %s: want more than nothing", p.For)}
+			}
+			p.Gates = gatesOf(args)
+			return ask(cmd, func(ctx context.Context, r control.Remote) error {
+				s, err := r.Pause(ctx, p)
+				if err != nil {
+					return err
+				}
+				return printStatus(cmd.OutOrStdout(), s, false)
+			})
+		},
+	}
+	cmd.Flags().DurationVar(&p.For, "for", 0, "for how long, such as 1h; until 'resume' if nothing is said")
+	cmd.Flags().StringVar(&p.Message, "reason", "", "why, for those who ask for the status")
+	return cmd
+}
+
+func resumeCommand() *cobra.Command {
+	var p control.ResumeRequest
+	cmd := &cobra.Command{
+		Use:   "resume [uploads|polls|all]",
+		Short: "Go on at once, whatever the reason for a pause",
+		Long: `Go on with uploads, polls, or both (which is what is done if nothing is said), for all
+daemons that work on the same queue: after a pause by hand, or when a quota was raised
+or credits were bought and the next try is still far off.
+
+With --renewed, calls that are counted against AUTHENTA_MUTATION_QUOTA and
+AUTHENTA_QUERY_QUOTA are counted from zero again.`,
+		Args:      cobra.MatchAll(cobra.MaximumNArgs(1), cobra.OnlyValidArgs),
+		ValidArgs: gateNames,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			p.Gates = gatesOf(args)
+			return ask(cmd, func(ctx context.Context, r control.Remote) error {
+				s, err := r.Resume(ctx, p)
+				if err != nil {
+					return err
+				}
+				return printStatus(cmd.OutOrStdout(), s, false)
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&p.Renewed, "renewed", false, "the platform has granted the quotas anew: count from zero")
+	return cmd
+}
+
+var gateNames = []string{control.OfUploads, control.OfPolls, control.OfAll}
+
+func gatesOf(args []string) string {
+	if len(args) == 0 {
+		return control.OfAll
+	}
+	return args[0]
+}
+
+// ask connects to the NATS of a running daemon and lets do ask it.
+func ask(cmd *cobra.Command, do func(context.Context, control.Remote) error) error {
+	s, mistakes := readSettings()
+	if err := mistakes.err(); err != nil {
+		return err
+	}
+	if s.NATSURL == "" && s.NATSListen == embedded.Off {
+		return &exitError{exitUsage, errors.New("the daemon's NATS does not listen (INGEST_NATS_LISTEN=off): let it listen on a loopback address, or set NATS_URL")}
+	}
+	conn, err := s.dial(cmd.Context())
+	if err != nil {
+		return &exitError{exitFailure, err}
+	}
+	defer conn.Close()
+	if err := do(cmd.Context(), control.Remote{Conn: conn.Conn, Namespace: queue.Namespace(s.Namespace)}); err != nil {
+		return &exitError{exitFailure, err}
+	}
+	return nil
+}
+
+// dialTime is how long a command waits for NATS.
+const dialTime = 5 * time.Second
+
+// dial connects to the daemon's NATS: the external one, or where the embedded one listens.
+func (s settings) dial(ctx context.Context) (*queue.Conn, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, dialTime, errors.New("gave up"))
+	defer cancel()
+	quiet := newLog(io.Discard, "error")
+	if s.NATSURL != "" {
+		return queue.Dial(ctx, s.server(), quiet)
+	}
+	conn, err := queue.Connect("nats://"+s.NATSListen, quiet, nats.Token(s.NATSToken))
+	if err != nil {
+		return nil, fmt.Errorf("no daemon can be asked at INGEST_NATS_LISTEN=%s: is one running? (%w)", s.NATSListen, err)
+	}
+	return conn, nil
+}
+
+// printStatus prints a status as a JSON line or for a person.
+func printStatus(w io.Writer, s control.Status, asJSON bool) error {
+	if asJSON {
+		return json.NewEncoder(w).Encode(s)
+	}
+	return writeStatus(w, s)
+}

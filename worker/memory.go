@@ -1,0 +1,258 @@
+package worker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/authenta/authenta-ingest/authenta"
+	"github.com/authenta/authenta-ingest/queue"
+	"github.com/authenta/authenta-ingest/worker/pace"
+)
+
+const (
+	// keepEvery is how often what was learned is added to the cluster's records, and how much of it a crash loses.
+	keepEvery = 10 * time.Second
+	// forgetAfter is how long an ask in vain is remembered: longer than the longest time between two.
+	forgetAfter = 2 * pace.Longest
+)
+
+// memory is what the worker knows of how long results take, and of when it asked and will ask. What it learns is added to
+// records of the cluster's, one a class, so that it outlives a restart. The asks are its own: a medium that another
+// worker asked about is due by its age alone.
+type memory struct {
+	bucket *queue.Bucket
+	log    *slog.Logger
+
+	mu      sync.Mutex
+	classes map[pace.Class]*pace.Learned
+	asks    map[authenta.MediaID]ask
+}
+
+// An ask is what there was and will be of asking about a medium.
+type ask struct {
+	at      time.Time     // when it was noted
+	age     time.Duration // of the medium, when it was last asked about in vain; 0: it was not
+	due     time.Time     // when it is to be asked about; zero: that was not said
+	unbegun bool          // the platform had not begun with it
+}
+
+func newMemory(b *queue.Bucket, log *slog.Logger) *memory {
+	return &memory{bucket: b, log: log, classes: map[pace.Class]*pace.Learned{}, asks: map[authenta.MediaID]ask{}}
+}
+
+// A medium is one whose result is awaited.
+type medium struct {
+	id    authenta.MediaID
+	class pace.Class
+	since time.Time     // when its processing could begin
+	asked time.Duration // its age when it was last asked about in vain; 0: it was not
+	due   time.Time     // when this worker meant to ask about it; zero: it did not say
+	plain bool          // nothing has held it up, so that its time can be learned from
+}
+
+func (m medium) age() time.Duration { return time.Since(m.since) }
+
+// recall is the medium of a job, as far as is known.
+func (y *memory) recall(j queue.Job) medium {
+	m := medium{id: authenta.MediaID(j.MediaID), class: pace.ClassOf(string(j.Model), j.Size), since: j.UploadedAt}
+	for _, later := range []time.Time{j.ResumedAt, j.Asked} {
+		if later.After(m.since) {
+			m.since = later
+		}
+	}
+	m.plain = m.since.Equal(j.UploadedAt)
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	if a, ok := y.asks[m.id]; ok && a.at.After(m.since) && !a.unbegun {
+		m.asked, m.due = a.age, a.due
+	}
+	return m
+}
+
+// next returns when a medium is to be asked about, and the chance that its result is there now.
+func (y *memory) next(m medium, c pace.Crowd) (pace.Step, float64) {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	l := y.learned(m.class)
+	times := l.Times()
+	if times.Edge() == 0 { // nothing is known of its like; of something near, perhaps
+		for _, near := range m.class.Fallbacks() {
+			if t := y.learned(near).Times(); t.Results() >= 1 {
+				times = t
+				break
+			}
+		}
+	}
+	return c.Next(times, l.Thrift.Alpha(), m.asked), times.DoneSince(m.asked, m.age())
+}
+
+// vain notes that there was no result then. single says that a call was spent on this medium alone.
+func (y *memory) vain(m medium, then time.Time, single bool) medium {
+	age := then.Sub(m.since)
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	if m.plain && age > m.asked {
+		y.learned(m.class).Vain(m.asked, age, single)
+	}
+	y.asks[m.id] = ask{at: then, age: age}
+	m.asked = age
+	return m
+}
+
+// schedule notes when a medium is to be asked about.
+func (y *memory) schedule(m medium, due time.Time) {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	y.asks[m.id] = ask{at: time.Now(), age: m.asked, due: due}
+}
+
+// stalled notes that the platform has a medium and has not begun with it.
+func (y *memory) stalled(m medium) {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	y.asks[m.id] = ask{at: time.Now(), unbegun: true}
+}
+
+// found notes that there is a result, since some time between the last ask and then.
+func (y *memory) found(m medium, then time.Time) {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	delete(y.asks, m.id)
+	if age := then.Sub(m.since); m.plain && age > m.asked {
+		y.learned(m.class).Found(m.asked, age)
+	}
+}
+
+// unbegun counts the media with which the platform had not begun when it was last asked.
+func (y *memory) unbegun() int {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	n := 0
+	for _, a := range y.asks {
+		if a.unbegun {
+			n++
+		}
+	}
+	return n
+}
+
+// learned is what is known of a class. The lock is held.
+func (y *memory) learned(c pace.Class) *pace.Learned {
+	l := y.classes[c]
+	if l == nil {
+		l = &pace.Learned{}
+		y.classes[c] = l
+	}
+	return l
+}
+
+// load reads what the cluster knows. Without it, it is learned again.
+func (y *memory) load(ctx context.Context, model queue.Model) {
+	own := pace.ClassOf(string(model), 0)
+	for _, c := range append(own.Fallbacks(), own) {
+		y.mu.Lock()
+		_, known := y.classes[c]
+		y.mu.Unlock()
+		if known {
+			continue
+		}
+		times, _, err := y.read(ctx, c)
+		if err != nil {
+			y.log.Warn("what was learned of processing times cannot be read, and is learned again", "class", c, "error", err)
+		}
+		y.mu.Lock()
+		y.learned(c).Load(&times)
+		y.mu.Unlock()
+	}
+}
+
+func key(c pace.Class) string { return "times." + c.String() }
+
+// read reads a class's record. One that is not there, or damaged, knows nothing.
+func (y *memory) read(ctx context.Context, c pace.Class) (t pace.Times, revision uint64, err error) {
+	e, err := y.bucket.Get(ctx, key(c))
+	if err == nil && len(e.Data) > 0 && json.Unmarshal(e.Data, &t) != nil {
+		y.log.Warn("the record of processing times is damaged, and begun anew", "class", c)
+	}
+	return t, e.Revision, err
+}
+
+// keep adds what is learned to the cluster's records until ctx ends.
+func (y *memory) keep(ctx context.Context) error {
+	tick := time.NewTicker(keepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			last, cancel := report(ctx)
+			defer cancel()
+			y.save(last)
+			return nil
+		case <-tick.C:
+			y.save(ctx)
+			y.forget()
+		}
+	}
+}
+
+func (y *memory) save(ctx context.Context) {
+	y.mu.Lock()
+	classes := maps.Clone(y.classes)
+	y.mu.Unlock()
+	for c, l := range classes {
+		if err := y.saveOne(ctx, c, l); err != nil {
+			y.log.Debug("what was learned is kept for later", "class", c, "error", err)
+		}
+	}
+}
+
+// saveOne adds the news of a class to its record.
+func (y *memory) saveOne(ctx context.Context, c pace.Class, l *pace.Learned) error {
+	y.mu.Lock()
+	news := l.Take()
+	y.mu.Unlock()
+	if news == (pace.Times{}) {
+		return nil
+	}
+	for {
+		record, err := y.add(ctx, c, &news)
+		if errors.Is(err, queue.ErrConflict) {
+			continue
+		}
+		y.mu.Lock()
+		defer y.mu.Unlock()
+		if err != nil {
+			l.GiveBack(&news)
+			return err
+		}
+		l.Load(&record)
+		return nil
+	}
+}
+
+// add adds to a class's record, and returns it as it is then.
+func (y *memory) add(ctx context.Context, c pace.Class, news *pace.Times) (pace.Times, error) {
+	record, revision, err := y.read(ctx, c)
+	if err != nil {
+		return record, err
+	}
+	record.Add(news)
+	data, err := json.Marshal(&record)
+	if err != nil {
+		return record, err
+	}
+	_, err = y.bucket.Put(ctx, key(c), data, revision)
+	return record, err
+}
+
+// forget drops old asks: of media that other workers have seen to.
+func (y *memory) forget() {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	maps.DeleteFunc(y.asks, func(_ authenta.MediaID, a ask) bool { return time.Since(a.at) > forgetAfter })
+}
