@@ -80,17 +80,22 @@ func (l *list) said(id authenta.MediaID, fresh time.Time) (sighting, bool) {
 	return s, ok && (s.status.Final() || !s.at.Before(fresh))
 }
 
-// note remembers a page that was asked for at a time.
-func (l *list) note(p authenta.Page, at time.Time) {
+// note remembers a page that was asked for at a time, and returns how many records on it no page has had since the look
+// began.
+func (l *list) note(p authenta.Page, began, at time.Time) (news int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, m := range p.Media {
+		if s, ok := l.seen[m.ID]; !ok || s.at.Before(began) {
+			news++
+		}
 		l.seen[m.ID] = sighting{m.Status, at}
 	}
 	if n := len(p.Media); n > 0 && n < l.size && p.Offset+n < p.Total { // it gives less than was asked for
 		l.size = n
 	}
 	maps.DeleteFunc(l.seen, func(_ authenta.MediaID, s sighting) bool { return at.Sub(s.at) > seenTime })
+	return news
 }
 
 // helped notes whether a look at all of the list was worth its calls. If not, it is left alone for a while.
@@ -160,21 +165,26 @@ func (w *Worker) sweep(ctx context.Context, questions []*question) []*question {
 		return questions
 	}
 	questions = w.list.reply(questions) // somebody has asked meanwhile
-	asked, left, pages := questions, questions, w.crowd().Pages()
-	for offset := 0; pace.Choose(pages, chances(left)) == pace.ByList; pages = 1 {
+	began, left, pages := time.Now(), questions, w.crowd().Pages()
+	most := pages + 1 // what is further down is not found cheaply; others use the account, too
+	for n, offset := 0, 0; n < most && pace.Choose(pages, chances(left)) == pace.ByList; n, pages = n+1, 1 {
 		at := time.Now()
 		p, err := w.sweepPage(ctx, offset)
 		if err != nil {
 			return left
 		}
-		w.list.note(p, at)
+		news := w.list.note(p, began, at)
 		left = w.list.reply(left)
-		if offset += len(p.Media); len(p.Media) == 0 || offset >= p.Total || time.Since(at) > slowPage {
-			w.list.helped(len(left) < len(asked) && time.Since(at) <= slowPage)
-			break
+		deaf := news == 0 && len(p.Media) > 0 // it gives the same page, whatever it is asked for
+		slow := time.Since(at) > slowPage
+		if offset += len(p.Media); deaf || slow || news == 0 || offset >= p.Total {
+			most = 0
+		}
+		if n+1 >= most { // that was all of it that can be had
+			w.list.helped(len(left) < len(questions) && !deaf && !slow)
 		}
 	}
-	w.list.look(asked)
+	w.list.look(questions)
 	return left
 }
 

@@ -58,9 +58,11 @@ func (w *Worker) ask(ctx context.Context, m medium, step pace.Step, chance float
 	if last := m.since.Add(m.asked); fresh.Before(last) {
 		fresh = last
 	}
-	said, ok := w.list.said(m.id, fresh)
-	if ok || chance >= likely || w.crowd().Page == 0 {
+	if said, ok := w.list.said(m.id, fresh); ok {
 		return said, nil
+	}
+	if chance >= likely || w.crowd().Page == 0 {
+		return sighting{}, nil
 	}
 	a := w.byList(ctx, &question{id: m.id, chance: chance, fresh: fresh, answer: make(chan answer, 1)})
 	return a.sighting, a.off

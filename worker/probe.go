@@ -38,6 +38,7 @@ func (w *Worker) probeByList(ctx context.Context) {
 	if err != nil {
 		return
 	}
+	at := time.Now()
 	page, err := w.Client.List(ctx, authenta.ListOptions{Limit: listPage})
 	if e, ok := errors.AsType[*authenta.Error](err); ok && e.Kind == authenta.KindNotFound {
 		err = nil // the platform has no list, and says so to those whom it answers
@@ -46,7 +47,7 @@ func (w *Worker) probeByList(ctx context.Context) {
 		t.refused(ctx, err)
 		return
 	}
-	w.list.note(page, time.Now())
+	w.list.note(page, at, at)
 	t.answered(ctx)
 }
 

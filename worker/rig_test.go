@@ -337,7 +337,7 @@ func (r *rig) runOut(gates ...*control.Gate) {
 				break
 			}
 			must(r.t, json.Unmarshal(e.Data, &s))
-			if !s.Closed() || s.Why == control.Spent {
+			if !s.Closed() || s.Why == control.Spent || s.Prober != "" { // a probe that is out will tell
 				break
 			}
 			s.At = time.Now().UTC()

@@ -68,7 +68,7 @@ func (o Options) withDefaults() Options {
 
 // polls is how many due media are in hand at a time. Most of them are answered by a page of the list that is asked for
 // once; with calls that take half a second, those that are asked for singly keep up with any rate that accounts are granted.
-const polls = 64
+const polls = 24
 
 // A Worker works on the jobs of one queue. New starts nothing; Run does all.
 type Worker struct {

@@ -57,6 +57,7 @@ func statusCommand() *cobra.Command {
 
 func pauseCommand() *cobra.Command {
 	var p control.PauseRequest
+	var d time.Duration
 	cmd := &cobra.Command{
 		Use:   "pause [uploads|polls|all]",
 		Short: "Pause a running daemon, and all that work on the same queue",
@@ -68,8 +69,11 @@ for. A pause outlives a restart. It ends after --for, or with 'resume'.`,
 		Args:      cobra.MatchAll(cobra.MaximumNArgs(1), cobra.OnlyValidArgs),
 		ValidArgs: gateNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if p.For < 0 {
-				return &exitError{exitUsage, fmt.Errorf("--for %s: want more than nothing", p.For)}
+			if d < 0 {
+				return &exitError{exitUsage, fmt.Errorf("--for %s: want more than nothing", d)}
+			}
+			if d > 0 {
+				p.For = d.String()
 			}
 			p.Gates = gatesOf(args)
 			return ask(cmd, func(ctx context.Context, r control.Remote) error {
@@ -81,7 +85,7 @@ for. A pause outlives a restart. It ends after --for, or with 'resume'.`,
 			})
 		},
 	}
-	cmd.Flags().DurationVar(&p.For, "for", 0, "for how long, such as 1h; until 'resume' if nothing is said")
+	cmd.Flags().DurationVar(&d, "for", 0, "for how long, such as 1h; until 'resume' if nothing is said")
 	cmd.Flags().StringVar(&p.Message, "reason", "", "why, for those who ask for the status")
 	return cmd
 }

@@ -79,12 +79,10 @@ func TestWhenTheMutationQuotaIsUsedUpTheRestWaitsAndResumeFinishesIt(t *testing.
 	eventually(t, time.Minute, "uploads are paused", func() bool { return strings.Contains(p.stderr.String(), "uploads paused") })
 	eventually(t, time.Minute, "the results of what was uploaded are there", func() bool { return p.judged() == granted })
 
+	eventually(t, time.Minute, "the others wait", func() bool { return w.status().Queued == files-granted })
 	s := w.status()
 	if !s.Uploads.Paused || s.Uploads.Why != control.Quota || s.Uploads.Code != "AA001" || s.Uploads.Until.IsZero() || s.Polls.Paused {
 		t.Errorf("%+v", s)
-	}
-	if s.Queued != files-granted {
-		t.Errorf("%d wait, want %d", s.Queued, files-granted)
 	}
 	w.wantNothingCounted(s)
 	l := w.platform.Ledger()
@@ -508,7 +506,10 @@ func TestTheRatesOfAllProcessesAddUpToTheConfiguredOneAlsoAfterOneIsKilled(t *te
 		eventually(t, time.Minute, "ten seconds have passed", func() bool { return time.Since(from) > 10*time.Second })
 		n := in(from, 10*time.Second)
 		t.Logf("%s: %d creates in 10 s", when, n)
-		if n > 10*rate+3 || n < 10*rate*8/10 { // what may come at once, and what a busy machine leaves undone
+		if n > 10*rate+3 { // what may come at once
+			t.Errorf("%s: %d creates in 10 s, at most %d", when, n, 10*rate)
+		}
+		if *long && n < 10*rate*9/10 { // elsewhere other tests use the machine meanwhile
 			t.Errorf("%s: %d creates in 10 s, want %d", when, n, 10*rate)
 		}
 	}

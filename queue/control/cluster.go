@@ -185,6 +185,8 @@ func (c *Cluster) stay(ctx context.Context) error {
 		}
 		c.forget()
 		c.reconsider(ctx)
+		c.Uploads.lift(ctx)
+		c.Polls.lift(ctx)
 		select {
 		case <-ctx.Done():
 			return nil

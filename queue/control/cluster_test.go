@@ -254,7 +254,7 @@ func TestTheServicePausesResumesAndTellsTheStatus(t *testing.T) {
 	if s.Uploads.Paused || s.Polls.Paused || s.Budget == nil || s.Budget.Files != 100 || len(s.Workers) != 2 || s.Rates.Query != 10 {
 		t.Errorf("%+v", s)
 	}
-	s, err := remote.Pause(deadline(t), control.PauseRequest{Gates: control.OfPolls, For: time.Hour, Message: "maintenance"})
+	s, err := remote.Pause(deadline(t), control.PauseRequest{Gates: control.OfPolls, For: "1h", Message: "maintenance"})
 	must(t, err)
 	if !s.Polls.Paused || s.Polls.Hold == nil || s.Polls.Hold.Message != "maintenance" || !s.Uploads.Paused || s.Uploads.WaitsFor != "polls" {
 		t.Errorf("%+v", s)

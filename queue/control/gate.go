@@ -156,7 +156,7 @@ func (g *Gate) Enter(ctx context.Context, c Call) (Ticket, bool) {
 	return Ticket{call: c, revision: g.revision, probe: true}, true
 }
 
-// change writes a state over the present one, for Enter, and returns whether it could. The lock is given up meanwhile.
+// change writes a state over the present one, and returns whether it could. The lock is given up meanwhile.
 func (g *Gate) change(ctx context.Context, next State) bool {
 	was, over := g.state, g.revision
 	g.writing = true
@@ -248,6 +248,15 @@ func (g *Gate) Resume(ctx context.Context) error {
 // Pause closes the gate by hand, for a time or, with 0, until Resume. A closure by an answer stays what it is.
 func (g *Gate) Pause(ctx context.Context, message string, d time.Duration) error {
 	return g.force(ctx, func(s State) State { return s.held(message, g.id, now(), d) })
+}
+
+// lift ends a hold whose time is over, so that those hear of it who do not wait for a call's turn.
+func (g *Gate) lift(ctx context.Context) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.state.Hold != nil && !g.lifts.IsZero() && time.Until(g.lifts) <= 0 && !g.writing {
+		g.change(ctx, g.state.lifted(g.id, now()))
+	}
 }
 
 // openIf opens the gate if it is closed for a reason.

@@ -33,14 +33,14 @@ const (
 
 // A PauseRequest closes gates by hand.
 type PauseRequest struct {
-	Gates   string        `json:"gates"`         // OfUploads, OfPolls or OfAll
-	For     time.Duration `json:"for,omitempty"` // nanoseconds; 0: until they are opened by hand
-	Message string        `json:"message,omitempty"`
+	Gates   string `json:"gates,omitempty"` // OfUploads, OfPolls or OfAll; empty: all
+	For     string `json:"for,omitempty"`   // such as "1h30m"; empty: until they are opened by hand
+	Message string `json:"message,omitempty"`
 }
 
 // A ResumeRequest opens gates by hand.
 type ResumeRequest struct {
-	Gates string `json:"gates"`
+	Gates string `json:"gates,omitempty"` // as in a PauseRequest
 	// Renewed says that the platform has granted the quotas anew: the calls are counted from zero again.
 	Renewed bool `json:"renewed,omitempty"`
 }
@@ -95,7 +95,7 @@ func (c *Cluster) gates(names string) ([]*Gate, error) {
 		return []*Gate{c.Uploads}, nil
 	case OfPolls:
 		return []*Gate{c.Polls}, nil
-	case OfAll:
+	case OfAll, "":
 		return []*Gate{c.Polls, c.Uploads}, nil
 	}
 	return nil, fmt.Errorf("%q: want %s, %s or %s", names, OfUploads, OfPolls, OfAll)
@@ -103,19 +103,23 @@ func (c *Cluster) gates(names string) ([]*Gate, error) {
 
 func (c *Cluster) pause(ctx context.Context, data []byte) error {
 	var r PauseRequest
-	if err := json.Unmarshal(data, &r); err != nil {
-		return fmt.Errorf("the request cannot be read: %w", err)
+	if err := decodeRequest(data, &r); err != nil {
+		return err
 	}
-	if r.For < 0 {
-		return fmt.Errorf("pause for %s: want more than nothing", r.For)
+	var d time.Duration
+	if r.For != "" {
+		var err error
+		if d, err = time.ParseDuration(r.For); err != nil || d <= 0 {
+			return fmt.Errorf("for %q: want a duration such as 1h30m", r.For)
+		}
 	}
-	return c.each(r.Gates, func(g *Gate) error { return g.Pause(ctx, r.Message, r.For) })
+	return c.each(r.Gates, func(g *Gate) error { return g.Pause(ctx, r.Message, d) })
 }
 
 func (c *Cluster) resume(ctx context.Context, data []byte) error {
 	var r ResumeRequest
-	if err := json.Unmarshal(data, &r); err != nil {
-		return fmt.Errorf("the request cannot be read: %w", err)
+	if err := decodeRequest(data, &r); err != nil {
+		return err
 	}
 	if r.Renewed {
 		if err := c.Budget.Renewed(ctx); err != nil {
@@ -123,6 +127,17 @@ func (c *Cluster) resume(ctx context.Context, data []byte) error {
 		}
 	}
 	return c.each(r.Gates, func(g *Gate) error { return g.Resume(ctx) })
+}
+
+// decodeRequest reads a request. An empty one asks for what is done if nothing is said.
+func decodeRequest(data []byte, to any) error {
+	if len(data) == 0 {
+		return nil
+	}
+	if err := json.Unmarshal(data, to); err != nil {
+		return fmt.Errorf("the request cannot be read: %w", err)
+	}
+	return nil
 }
 
 func (c *Cluster) each(names string, do func(*Gate) error) error {

@@ -59,10 +59,10 @@ type State struct {
 	Message string `json:"message,omitempty"` // what was said, for a person
 	Call    Call   `json:"call,omitempty"`    // only a success of this kind opens the gate
 
-	Since time.Time     `json:"since,omitzero"` // when it was closed, or opened
-	At    time.Time     `json:"at,omitzero"`    // when the record was written
-	Until time.Time     `json:"until,omitzero"` // when a probe is due; zero: never
-	Wait  time.Duration `json:"wait,omitempty"` // from the last answer until then, in nanoseconds
+	Since time.Time     `json:"since,omitzero"`    // when it was closed, or opened
+	At    time.Time     `json:"at,omitzero"`       // when the record was written
+	Until time.Time     `json:"until,omitzero"`    // when a probe is due; zero: never
+	Wait  time.Duration `json:"wait_ns,omitempty"` // from the last answer until then
 
 	Probes int       `json:"probes,omitempty"` // sent since the gate was closed
 	Prober string    `json:"prober,omitempty"` // the process whose probe is out

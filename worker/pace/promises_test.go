@@ -50,7 +50,7 @@ var patterns = []struct {
 }
 
 // seeds is how many runs of each kind there are: each draws other latencies and has the grid lie elsewhere.
-const seeds = 10
+const seeds = 4
 
 func simulate(shape, pattern, page, workers int, seed uint64) *simulation {
 	s := &simulation{
@@ -71,7 +71,7 @@ func simulate(shape, pattern, page, workers int, seed uint64) *simulation {
 // written.
 func TestTheMainPromiseIsNotLuck(t *testing.T) {
 	t.Parallel()
-	const runs, mayBeLate = 60, 5
+	const runs, mayBeLate = 20, 3
 	for j := range 2 {
 		row, late := tableRow{}, 0
 		for seed := range uint64(runs) {
