@@ -19,7 +19,7 @@ import (
 )
 
 // patience bounds every wait for something that has to happen.
-const patience = 15 * time.Second
+const patience = time.Minute
 
 // A store is a queue on an embedded server of its own.
 type store struct {

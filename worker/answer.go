@@ -59,6 +59,8 @@ type turn struct {
 	w      *Worker
 	call   control.Call
 	ticket control.Ticket
+	other  control.Ticket // of the other gate, as it was when the call was let through
+	keys   string         // the account's, likewise
 }
 
 // errClosed says that a call was not made, because its gate is closed, its turn did not come before the end, or it is not
@@ -78,6 +80,7 @@ func (w *Worker) enter(ctx context.Context, c control.Call, count func(context.C
 	if err != nil || c != control.Query && !canBeFetched(w.Cluster.Polls.State()) {
 		return t, errClosed
 	}
+	t.keys, t.other = w.fingerprint(), t.otherGate().Now()
 	var ok bool
 	if t.ticket, ok = t.gate().Enter(ctx, c); !ok {
 		return t, errClosed
@@ -112,6 +115,13 @@ func (t turn) gate() *control.Gate {
 	return t.w.Cluster.Uploads
 }
 
+func (t turn) otherGate() *control.Gate {
+	if t.call == control.Query {
+		return t.w.Cluster.Uploads
+	}
+	return t.w.Cluster.Polls
+}
+
 // stands reports whether a turn that was given may still be taken.
 func (t turn) stands() bool { return t.gate().Holds(t.ticket) }
 
@@ -143,6 +153,9 @@ func report(ctx context.Context) (context.Context, context.CancelFunc) {
 // refused turns an error of an API call into the gates' business and the file's settlement.
 func (t turn) refused(ctx context.Context, err error) queue.Settlement {
 	if errors.Is(err, errClosed) {
+		if t.gate().State().Why == control.Spent { // not before more is granted
+			return queue.RetryAfter(spentPause * 6)
+		}
 		return queue.RetryAfter(backoff())
 	}
 	if ctx.Err() != nil { // we broke it off ourselves
@@ -152,6 +165,11 @@ func (t turn) refused(ctx context.Context, err error) queue.Settlement {
 	e, ok := errors.AsType[*authenta.Error](err)
 	if !ok {
 		e = &authenta.Error{Kind: authenta.KindUnavailable, Message: err.Error()}
+	}
+	if e.Kind == authenta.KindUnauthenticated && e.Status == 0 { // nobody has refused anything: this process has no keys
+		t.w.Log.Warn("no call can be made without keys", "error", err)
+		t.withdrawn(ctx)
+		return queue.RetryAfter(backoff())
 	}
 	f := effectOf(t.call, e)
 	if f.fails != "" {
@@ -165,7 +183,7 @@ func (t turn) refused(ctx context.Context, err error) queue.Settlement {
 // unfit reports an answer about the file only. That ends an outage; whether the account can take more it does not tell:
 // the platform may look at the file first.
 func (t turn) unfit(ctx context.Context) {
-	if t.gate().State().Why == control.Outage {
+	if s := t.gate().State(); !s.Closed() || s.Why == control.Outage && s.Call == t.call {
 		t.answered(ctx)
 		return
 	}
@@ -176,7 +194,7 @@ func (t turn) unfit(ctx context.Context) {
 func (t turn) close(ctx context.Context, f effect, e *authenta.Error) {
 	ctx, cancel := report(ctx)
 	defer cancel()
-	r := control.Refusal{Why: f.why, Code: e.Code, Message: e.Error(), RetryAfter: e.RetryAfter, Keys: t.w.fingerprint()}
+	r := control.Refusal{Why: f.why, Code: e.Code, Message: e.Error(), RetryAfter: e.RetryAfter, Keys: t.keys}
 	polls, uploads := t.w.Cluster.Polls, t.w.Cluster.Uploads
 	if f.polls {
 		r.Call = control.Query
@@ -193,12 +211,20 @@ func (t turn) close(ctx context.Context, f effect, e *authenta.Error) {
 	}
 }
 
-// on is the ticket for a gate: the turn's own, or for the other gate one as of now.
+// again keeps the turn's gate closed for what it was closed for.
+func (t turn) again(ctx context.Context) {
+	ctx, cancel := report(ctx)
+	defer cancel()
+	was := t.gate().State()
+	t.gate().Refused(ctx, t.ticket, control.Refusal{Call: was.Call, Why: was.Why, Code: was.Code, Message: was.Message})
+}
+
+// on is the turn's ticket for a gate.
 func (t turn) on(g *control.Gate) control.Ticket {
 	if g == t.gate() {
 		return t.ticket
 	}
-	return g.Now()
+	return t.other
 }
 
 // backoff is how long a file waits after an answer that was not its fault: some seconds, with jitter so that files

@@ -296,6 +296,55 @@ func TestARecordWithOtherBytesIsNotAdopted(t *testing.T) {
 	}
 }
 
+// The account cannot pay when the bytes have come, and the answer to them is lost. When it can pay again, the platform
+// begins by itself: bytes that were sent again would be paid for, too.
+func TestBytesThatWaitForCreditsAreNotSentAgainWhenTheGateOpens(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, options(func(o *Options) { o.LateAfter = 500 * time.Millisecond }))
+	r.Faults(once(sandbox.OpPut, before(func() { r.Grant(sandbox.Grant{Credits: sandbox.None}) }, sandbox.CutAfter)))
+	a := r.file("a.jpg")
+	b := r.file("b.jpg") // whose create is refused, or whose bytes wait as well
+	r.run()
+	r.await("a's bytes have come", func() bool { return r.Ledger().PutsCompleted > 0 })
+	r.refuse(r.cluster.Uploads, control.Create, control.Credits)
+	r.notEver("bytes that are sent again", func() bool { return r.Ledger().PutsCompleted > 2 })
+	must(t, r.cluster.Uploads.Resume(deadline(t)))
+	r.Grant(sandbox.Grant{Credits: sandbox.Unlimited})
+	r.patience = 3 * patience
+	r.goOn("both are judged", func() bool { return r.answer(a) == "verdict" && r.answer(b) == "verdict" })
+	r.wantPaidOnce(a, b)
+}
+
+// A file has its record when no more can be created: its bytes go all the same.
+func TestAFileThatHasItsRecordIsSentThoughNoMoreCanBeCreated(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, oneUpload, rates(func(o *control.Options) { o.MutationQuota = 1 }))
+	r.Faults(once(sandbox.OpPut, sandbox.SlowDown))
+	a := r.file("a.jpg")
+	r.file("b.jpg")
+	r.run()
+	r.wantClosedFor(r.cluster.Uploads, control.Spent)
+	r.wantAnswer(a, "verdict")
+	r.wantCalls(sandbox.OpCreate, 1)
+}
+
+// The first ask after a pause that was longer than a result is awaited is not the last one.
+func TestAPauseDoesNotMakeAFileTimeOut(t *testing.T) {
+	t.Parallel()
+	c := newClock()
+	r := newRig(t, slow(c), options(func(o *Options) { o.PollTimeout = time.Second }))
+	a := r.file("a.jpg")
+	gets := make(chan bool, 100)
+	r.Faults(
+		once(sandbox.OpPut, before(func() { must(t, r.cluster.Polls.Pause(deadline(t), "", 2*time.Second)) }, pass)),
+		always(sandbox.OpGet, before(func() { gets <- true }, pass)),
+	)
+	r.run()
+	<-gets
+	c.advance(2 * time.Hour)
+	r.wantAnswer(a, "verdict")
+}
+
 // soon is how long something that must not happen is waited for: longer than a file waits after an error.
 const soon = 4 * time.Second
 

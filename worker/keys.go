@@ -56,3 +56,22 @@ func (w *Worker) unsureOfKeys() []*control.Gate {
 	}
 	return gates
 }
+
+// awaitKeys returns when this process can read its keys, which is its own business and no other process's.
+func (w *Worker) awaitKeys(ctx context.Context) error {
+	for told := false; ; told = true {
+		if w.Credentials == nil {
+			return nil
+		}
+		_, err := w.Credentials()
+		if err == nil {
+			return nil
+		}
+		if !told {
+			w.Log.Error("nothing can be uploaded or fetched by this process without its keys", "error", err)
+		}
+		if err := sleep(ctx, keysEvery); err != nil {
+			return err
+		}
+	}
+}

@@ -243,6 +243,10 @@ func (w *Worker) sweepPage(ctx context.Context, offset int) (authenta.Page, erro
 		t.answered(ctx)
 		return p, nil
 	}
+	if ctx.Err() != nil { // we broke it off ourselves
+		t.withdrawn(ctx)
+		return authenta.Page{}, err
+	}
 	e, ok := errors.AsType[*authenta.Error](err)
 	if ok && (e.Kind == authenta.KindNotFound || e.Kind == authenta.KindRejected || e.Kind == authenta.KindUnavailable) {
 		t.withdrawn(ctx)

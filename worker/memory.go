@@ -37,6 +37,7 @@ type memory struct {
 type ask struct {
 	at      time.Time     // when it was noted
 	age     time.Duration // of the medium, when it was last asked about in vain; 0: it was not
+	told    time.Time     // when that was
 	due     time.Time     // when it is to be asked about; zero: that was not said
 	unbegun bool          // the platform had not begun with it
 }
@@ -51,6 +52,7 @@ type medium struct {
 	class pace.Class
 	since time.Time     // when its processing could begin
 	asked time.Duration // its age when it was last asked about in vain; 0: it was not
+	told  time.Time     // when that was; zero: not by this worker
 	due   time.Time     // when this worker meant to ask about it; zero: it did not say
 	plain bool          // nothing has held it up, so that its time can be learned from
 }
@@ -69,7 +71,7 @@ func (y *memory) recall(j queue.Job) medium {
 	y.mu.Lock()
 	defer y.mu.Unlock()
 	if a, ok := y.asks[m.id]; ok && a.at.After(m.since) && !a.unbegun {
-		m.asked, m.due = a.age, a.due
+		m.asked, m.told, m.due = a.age, a.told, a.due
 	}
 	return m
 }
@@ -99,8 +101,8 @@ func (y *memory) vain(m medium, then time.Time, single bool) medium {
 	if m.plain && age > m.asked {
 		y.learned(m.class).Vain(m.asked, age, single)
 	}
-	y.asks[m.id] = ask{at: then, age: age}
-	m.asked = age
+	y.asks[m.id] = ask{at: then, age: age, told: then}
+	m.asked, m.told = age, then
 	return m
 }
 
@@ -108,7 +110,7 @@ func (y *memory) vain(m medium, then time.Time, single bool) medium {
 func (y *memory) schedule(m medium, due time.Time) {
 	y.mu.Lock()
 	defer y.mu.Unlock()
-	y.asks[m.id] = ask{at: time.Now(), age: m.asked, due: due}
+	y.asks[m.id] = ask{at: time.Now(), age: m.asked, told: m.told, due: due}
 }
 
 // stalled notes that the platform has a medium and has not begun with it.
@@ -122,7 +124,6 @@ func (y *memory) stalled(m medium) {
 func (y *memory) found(m medium, then time.Time) {
 	y.mu.Lock()
 	defer y.mu.Unlock()
-	delete(y.asks, m.id)
 	if age := then.Sub(m.since); m.plain && age > m.asked {
 		y.learned(m.class).Found(m.asked, age)
 	}
@@ -139,6 +140,13 @@ func (y *memory) unbegun() int {
 		}
 	}
 	return n
+}
+
+// ended forgets a medium that has its answer.
+func (y *memory) ended(m medium) {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	delete(y.asks, m.id)
 }
 
 // learned is what is known of a class. The lock is held.

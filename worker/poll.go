@@ -37,18 +37,17 @@ func (w *Worker) poll(ctx context.Context, t *queue.Task) queue.Settlement {
 		return w.later(m)
 	}
 	if late {
-		return w.pollAlone(ctx, t, m, false)
+		return w.pollAlone(ctx, t, m, time.Time{})
 	}
 	switch said, off := w.ask(ctx, m, step, chance); {
 	case off != nil:
 		return *off
 	case said.status.Final():
-		w.memory.found(m, said.at)
-		return w.pollAlone(ctx, t, m, true)
+		return w.pollAlone(ctx, t, m, said.at)
 	case said.status != "":
 		return w.notYet(ctx, t, m, said, false)
 	}
-	return w.pollAlone(ctx, t, m, false)
+	return w.pollAlone(ctx, t, m, time.Time{})
 }
 
 // ask returns what the list says of a medium: what a page has said just now, or what a look for this medium and others says.
@@ -68,10 +67,10 @@ func (w *Worker) ask(ctx context.Context, m medium, step pace.Step, chance float
 	return a.sighting, a.off
 }
 
-// pollAlone gets the medium's record.
-func (w *Worker) pollAlone(ctx context.Context, t *queue.Task, m medium, known bool) queue.Settlement {
+// pollAlone gets the medium's record. known is when a page said that the result is there; zero: none did.
+func (w *Worker) pollAlone(ctx context.Context, t *queue.Task, m medium, known time.Time) queue.Settlement {
 	count := w.certainly
-	if _, chance := w.memory.next(m, w.crowd()); !known && chance < doubtful {
+	if _, chance := w.memory.next(m, w.crowd()); known.IsZero() && chance < doubtful {
 		count = w.perhaps
 		select {
 		case w.scout <- struct{}{}:
@@ -90,45 +89,54 @@ func (w *Worker) pollAlone(ctx context.Context, t *queue.Task, m medium, known b
 	if !got.Status.Final() {
 		return w.notYet(ctx, t, m, sighting{got.Status, time.Now()}, true)
 	}
-	if !known {
-		w.memory.found(m, time.Now())
+	if known.IsZero() {
+		known = time.Now()
 	}
-	return concluded(got)
+	w.memory.found(m, known)
+	return w.concluded(m, got)
 }
 
 // concluded is what a final record says.
-func concluded(m authenta.Media) queue.Settlement {
-	if m.Status == authenta.StatusProcessed {
-		return queue.Conclude(judge(m))
+func (w *Worker) concluded(m medium, got authenta.Media) queue.Settlement {
+	w.memory.ended(m)
+	if got.Status == authenta.StatusProcessed {
+		return queue.Conclude(judge(got))
 	}
 	return queue.Reject(queue.Fault{
-		Reason: queue.AnalysisFailed, Code: string(m.Status),
-		Message: fmt.Sprintf("the platform could not judge media %s", m.ID),
+		Reason: queue.AnalysisFailed, Code: string(got.Status),
+		Message: fmt.Sprintf("the platform could not judge media %s", m.id),
 	})
 }
 
 // notYet deals with a medium that has no result. Neither the time in which its processing has not begun, nor that in
-// which nobody could ask, counts against it.
+// which nobody could ask, counts against it: the first ask after a pause is never the last.
 func (w *Worker) notYet(ctx context.Context, t *queue.Task, m medium, s sighting, single bool) queue.Settlement {
 	unbegun := s.status == authenta.StatusInited
+	paused := m.since.Before(w.Cluster.Polls.State().Since) && m.told.Before(w.Cluster.Polls.State().Since)
 	m = w.memory.vain(m, s.at, single)
 	switch {
 	case unbegun && (m.age() >= w.LateAfter || w.Cluster.Uploads.State().Why == control.Credits):
-		if t.Asked.IsZero() {
-			w.Log.Warn("the platform has a file and has not begun with it; the account may lack credits", "file", t.Drops[0].URI, "mid", t.MediaID)
-		}
-		w.memory.stalled(m)
-		if err := t.Apply(ctx, queue.NotThereYet{At: now()}); err != nil {
-			return w.letGo(t, err)
-		}
-		return queue.RetryAfter(min(max(time.Since(t.UploadedAt)/4, leastWait), mostWait))
-	case single && !unbegun && m.age() > w.PollTimeout:
+		return w.unbegun(ctx, t, m)
+	case single && !unbegun && !paused && m.age() > w.PollTimeout:
+		w.memory.ended(m)
 		return queue.Reject(queue.Fault{
 			Reason: queue.Timeout, Code: string(s.status),
 			Message: fmt.Sprintf("no result of media %s after %s", m.id, m.age().Round(time.Second)),
 		})
 	}
 	return w.later(m)
+}
+
+// unbegun puts off a medium that the platform has and has not begun with, which takes credits.
+func (w *Worker) unbegun(ctx context.Context, t *queue.Task, m medium) queue.Settlement {
+	if t.Asked.IsZero() {
+		w.Log.Warn("the platform has a file and has not begun with it; the account may lack credits", "file", t.Drops[0].URI, "mid", t.MediaID)
+	}
+	w.memory.stalled(m)
+	if err := t.Apply(ctx, queue.NotThereYet{At: now()}); err != nil {
+		return w.letGo(t, err)
+	}
+	return queue.RetryAfter(min(max(time.Since(t.UploadedAt)/4, leastWait), mostWait))
 }
 
 // later gives a medium back until it is due.
@@ -157,29 +165,43 @@ func (w *Worker) unanswered(ctx context.Context, m medium, t turn, err error) qu
 	return s
 }
 
-// pollAsProbe asks about a medium that waits for credits, as the probe of the uploads' gate: that its processing has begun
-// says that there are some, as a create that is taken would. Until then it is not asked about.
+// pollAsProbe asks about a medium that waits for credits, as the probe of the uploads' gate.
 func (w *Worker) pollAsProbe(ctx context.Context, t *queue.Task) queue.Settlement {
+	got, off := w.getAsProbe(ctx, authenta.MediaID(t.MediaID))
+	m := w.memory.recall(t.Job)
+	switch {
+	case off != nil:
+		return *off
+	case got.Status.Final():
+		return w.concluded(m, got)
+	case got.Status == authenta.StatusInited:
+		return w.unbegun(ctx, t, m)
+	}
+	return w.later(m)
+}
+
+// getAsProbe gets the record of a medium that may wait for credits, while the uploads' gate is closed for lack of them, as
+// its probe: that its processing has begun says that there are some, as a create that is taken would. With a settlement,
+// it is not the probe's time, or the call told nothing.
+func (w *Worker) getAsProbe(ctx context.Context, id authenta.MediaID) (authenta.Media, *queue.Settlement) {
 	uploads := turn{w: w, call: control.Create}
+	off := queue.RetryAfter(min(max(time.Until(w.Cluster.Uploads.State().Until), 0), leastWait) + 5*backoff())
 	var ok bool
 	if uploads.ticket, ok = w.Cluster.Uploads.Enter(ctx, control.Create); !ok {
-		return queue.RetryAfter(5 * backoff())
+		return authenta.Media{}, &off
 	}
-	m, turn, err := w.get(ctx, authenta.MediaID(t.MediaID), w.certainly)
+	got, turn, err := w.get(ctx, id, w.certainly)
 	switch {
 	case err != nil:
 		uploads.withdrawn(ctx)
-		return turn.refused(ctx, err)
-	case m.Status == authenta.StatusInited:
-		was := w.Cluster.Uploads.State()
-		uploads.close(ctx, effect{uploads: true, why: control.Credits}, &authenta.Error{Code: was.Code, Message: was.Message})
-		return w.notYet(ctx, t, w.memory.recall(t.Job), sighting{m.Status, time.Now()}, true)
+		off = turn.refused(ctx, err)
+		return got, &off
+	case got.Status != authenta.StatusInited && got.Status != "":
+		uploads.answered(ctx)
+	case uploads.ticket.Probe():
+		uploads.again(ctx)
 	}
-	uploads.answered(ctx)
-	if m.Status.Final() {
-		return concluded(m)
-	}
-	return w.later(w.memory.recall(t.Job))
+	return got, nil
 }
 
 // crowd is what else there is to be asked about.

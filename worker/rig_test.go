@@ -24,7 +24,7 @@ import (
 )
 
 // patience bounds every wait for something that has to happen.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // A rig is a worker between a queue of its own and a simulated platform of its own.
 type rig struct {

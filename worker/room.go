@@ -20,14 +20,15 @@ func newRoom(limit int) *room { return &room{limit: limit} }
 
 const roomInterval = time.Second
 
-// watch keeps the count until ctx ends.
-func (r *room) watch(ctx context.Context, q *queue.Queue) error {
+// watch keeps the count, and tells it, until ctx ends.
+func (r *room) watch(ctx context.Context, q *queue.Queue, tell func(awaiting int)) error {
 	tick := time.NewTicker(roomInterval)
 	defer tick.Stop()
 	for {
 		if d, err := q.Depths(ctx); err == nil { // without an answer, the last one stands
 			r.full.Store(d.Await >= r.limit)
 			r.awaiting.Store(int64(d.Await))
+			tell(d.Await)
 		}
 		select {
 		case <-ctx.Done():

@@ -50,13 +50,14 @@ func (w *Worker) upload(ctx context.Context, t *queue.Task) queue.Settlement {
 // lookForBytes finds out whether the bytes of a PUT that was not answered have arrived. The platform may notice them
 // late, so that "not there" counts only when it is said again after a while.
 func (w *Worker) lookForBytes(ctx context.Context, t *queue.Task) (queue.Settlement, bool) {
-	m, turn, err := w.get(ctx, authenta.MediaID(t.MediaID), w.certainly)
+	broke := w.Cluster.Uploads.State().Why == control.Credits // it may have them, and wait to be paid
+	m, off := w.getUnsure(ctx, authenta.MediaID(t.MediaID), broke)
 	switch {
-	case err != nil:
-		return turn.refused(ctx, err), true
+	case off != nil:
+		return *off, true
 	case m.Status != authenta.StatusInited && m.Status != "":
 		return queue.HandOver(), true
-	case t.Asked.IsZero():
+	case t.Asked.IsZero() || broke: // the time in which nothing is begun does not count
 		if err := t.Apply(ctx, queue.NotThereYet{At: now()}); err != nil {
 			return w.letGo(t, err), true
 		}
@@ -64,13 +65,23 @@ func (w *Worker) lookForBytes(ctx context.Context, t *queue.Task) (queue.Settlem
 	case time.Since(t.Asked) < w.LateAfter:
 		return queue.RetryAfter(w.LateAfter - time.Since(t.Asked)), true
 	}
-	if w.Cluster.Uploads.State().Why == control.Credits { // it may have them, and wait to be paid
-		return queue.RetryAfter(w.LateAfter), true
-	}
 	if err := t.Apply(ctx, queue.SendFailed{}); err != nil {
 		return w.letGo(t, err), true
 	}
 	return queue.Settlement{}, false
+}
+
+// getUnsure gets the record of a PUT that was not answered.
+func (w *Worker) getUnsure(ctx context.Context, id authenta.MediaID, broke bool) (authenta.Media, *queue.Settlement) {
+	if broke {
+		return w.getAsProbe(ctx, id)
+	}
+	m, turn, err := w.get(ctx, id, w.certainly)
+	if err != nil {
+		s := turn.refused(ctx, err)
+		return m, &s
+	}
+	return m, nil
 }
 
 // lookForRecord looks in the platform's list for the media record of a create that was not answered. A record that

@@ -92,8 +92,11 @@ func (w *Worker) Run(ctx context.Context) error {
 	if w.Cluster.Synced(ctx) != nil {
 		return nil
 	}
+	for _, g := range []*control.Gate{w.Cluster.Polls, w.Cluster.Uploads} {
+		g.Keyed(w.fingerprint())
+	}
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return w.room.watch(ctx, w.Queue) })
+	g.Go(func() error { return w.room.watch(ctx, w.Queue, w.Cluster.Budget.Awaits) })
 	g.Go(func() error { return w.memory.keep(ctx) })
 	g.Go(func() error { return w.watchKeys(ctx) })
 	g.Go(func() error { return w.probePolls(ctx) })
@@ -104,7 +107,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	})
 	g.Go(func() error {
 		return w.Queue.Work(ctx, queue.Pool{
-			Stage: queue.Await, Slots: polls, Grace: w.Grace, Handle: w.poll, Ready: w.Cluster.Polls.Wait,
+			Stage: queue.Await, Slots: polls, Grace: w.Grace, Handle: w.poll, Ready: w.readyToPoll,
 		})
 	})
 	if err := g.Wait(); err != nil {
@@ -122,6 +125,12 @@ func (w *Worker) readyToUpload(ctx context.Context) error {
 		if err := w.Cluster.Polls.Until(ctx, canBeFetched); err != nil {
 			return err
 		}
+		if err := w.awaitKeys(ctx); err != nil {
+			return err
+		}
+		if w.Cluster.Uploads.State().Why == control.Spent { // files that have their record need no create
+			return sleep(ctx, spentPause)
+		}
 		if err := w.Cluster.Uploads.Wait(ctx); err != nil {
 			return err
 		}
@@ -129,6 +138,17 @@ func (w *Worker) readyToUpload(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// spentPause is how often a slot looks for a file that needs no create, while no more can be made.
+const spentPause = 5 * time.Second
+
+// readyToPoll returns when a result may be asked for.
+func (w *Worker) readyToPoll(ctx context.Context) error {
+	if err := w.awaitKeys(ctx); err != nil {
+		return err
+	}
+	return w.Cluster.Polls.Wait(ctx)
 }
 
 // canBeFetched reports whether results can be asked for, or will be before long, by the state of the polls' gate. What

@@ -27,32 +27,43 @@ func statusCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return ask(cmd, func(ctx context.Context, r control.Remote) error {
-				for {
-					s, err := r.Status(ctx)
-					if ctx.Err() != nil {
-						return nil
-					}
-					if err != nil {
-						return err
-					}
-					if watch && !asJSON && isTerminal(cmd.OutOrStdout()) {
-						fmt.Fprint(cmd.OutOrStdout(), "\x1b[H\x1b[2J") // to the top of an empty screen
-					}
-					if err := printStatus(cmd.OutOrStdout(), s, asJSON); err != nil || !watch {
-						return err
-					}
-					select {
-					case <-ctx.Done():
-						return nil
-					case <-time.After(watchEvery):
-					}
+				if !watch {
+					return showStatus(ctx, cmd.OutOrStdout(), r, asJSON)
 				}
+				return watchStatus(ctx, cmd, r, asJSON)
 			})
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print it as a JSON line")
 	cmd.Flags().BoolVar(&watch, "watch", false, "print it again every 2 seconds, until a signal")
 	return cmd
+}
+
+func showStatus(ctx context.Context, w io.Writer, r control.Remote, asJSON bool) error {
+	s, err := r.Status(ctx)
+	if err != nil {
+		return err
+	}
+	return printStatus(w, s, asJSON)
+}
+
+// watchStatus shows the status again and again until ctx ends. A daemon that does not answer may do so the next time.
+func watchStatus(ctx context.Context, cmd *cobra.Command, r control.Remote, asJSON bool) error {
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	for {
+		if !asJSON && isTerminal(cmd.OutOrStdout()) {
+			fmt.Fprint(cmd.OutOrStdout(), "\x1b[H\x1b[2J") // to the top of an empty screen
+		}
+		if err := showStatus(ctx, cmd.OutOrStdout(), r, asJSON); err != nil && ctx.Err() == nil {
+			fmt.Fprintln(cmd.ErrOrStderr(), "authenta-ingest:", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
 }
 
 func pauseCommand() *cobra.Command {
@@ -129,7 +140,9 @@ func gatesOf(args []string) string {
 
 // ask connects to the NATS of a running daemon and lets do ask it.
 func ask(cmd *cobra.Command, do func(context.Context, control.Remote) error) error {
-	s, mistakes := readSettings()
+	s, _ := parseSettings() // a daemon can be asked though its folders are gone, and the like
+	mistakes := &mistakes{}
+	s.checkNATS(mistakes)
 	if err := mistakes.err(); err != nil {
 		return err
 	}

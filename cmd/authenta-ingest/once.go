@@ -47,11 +47,12 @@ func (d *daemon) paused(n queue.Depths) error {
 		return nil
 	}
 	why := "the platform has not begun with what was uploaded: the account may lack credits"
-	for _, gate := range []control.State{polls, uploads} {
+	for _, gate := range []control.State{uploads, polls} {
 		switch {
+		case !stuck(gate):
 		case gate.Hold != nil:
 			why = "by hand: " + gate.Hold.Message
-		case gate.Closed():
+		default:
 			why = gate.Message
 		}
 	}
@@ -64,5 +65,10 @@ func (d *daemon) paused(n queue.Depths) error {
 // stuck reports whether a gate stays closed for longer than a run of --once waits: until a person does something, or until
 // a probe that is not due yet.
 func stuck(s control.State) bool {
-	return s.NeedsSomebody() && s.Prober == "" && (s.Until.IsZero() || time.Until(s.Until) > 0)
+	later := func(t time.Time) bool { return t.IsZero() || time.Until(t) > 0 }
+	if s.Hold != nil && later(s.Hold.Until) {
+		return true
+	}
+	s.Hold = nil
+	return s.NeedsSomebody() && s.Prober == "" && later(s.Until)
 }

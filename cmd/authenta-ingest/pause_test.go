@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"github.com/authenta/authenta-ingest/authenta/sandbox"
 	"github.com/authenta/authenta-ingest/queue"
 	"github.com/authenta/authenta-ingest/queue/control"
@@ -35,13 +37,22 @@ func (w *world) command(args ...string) string {
 	return p.stdout.String()
 }
 
-// status asks a running daemon how it is doing. One that does not answer yet is waited for.
+// status asks a running daemon how it is doing, as the command does. One that does not answer yet is waited for.
 func (w *world) status() control.Status {
 	w.t.Helper()
+	url := w.env["NATS_URL"]
+	if url == "" {
+		url = "nats://" + w.env["INGEST_NATS_LISTEN"]
+	}
 	var s control.Status
 	eventually(w.t, time.Minute, "the daemon answers", func() bool {
-		p := w.start(nil, "status", "--json")
-		return p.wait(time.Minute) == exitDone && json.Unmarshal([]byte(p.stdout.String()), &s) == nil
+		conn, err := nats.Connect(url)
+		if err != nil {
+			return false
+		}
+		defer conn.Close()
+		s, err = control.Remote{Conn: conn, Namespace: "authenta"}.Status(w.t.Context())
+		return err == nil
 	})
 	return s
 }
@@ -93,6 +104,13 @@ func TestWhenTheMutationQuotaIsUsedUpTheRestWaitsAndResumeFinishesIt(t *testing.
 	}
 
 	w.platform.Grant(unlimited)
+	var shown control.Status
+	if err := json.Unmarshal([]byte(w.command("status", "--json")), &shown); err != nil || shown.Queued != files-granted {
+		t.Errorf("status shows %+v, %v", shown, err)
+	}
+	if said := w.command("status"); !strings.Contains(said, "PAUSED quota") || !strings.Contains(said, "70 to upload") {
+		t.Errorf("status says %q", said)
+	}
 	w.command("resume")
 	eventually(t, time.Minute, "all are judged", func() bool { return p.judged() == files })
 	w.wantNothingCounted(w.status())
@@ -486,7 +504,7 @@ func TestTheRatesOfAllProcessesAddUpToTheConfiguredOneAlsoAfterOneIsKilled(t *te
 		next(rw, r)
 	}})
 	_, all := w.fleet(3)
-	w.drop(0, 900)
+	w.drop(0, 500)
 	in := func(from time.Time, d time.Duration) int {
 		mu.Lock()
 		defer mu.Unlock()

@@ -235,10 +235,13 @@ func (d *daemon) run(ctx context.Context, once bool) error {
 	if err != nil {
 		return stopped(ctx, err)
 	}
-	reading, stopReading := context.WithCancel(context.WithoutCancel(ctx))
-	defer stopReading()
-	readers, reading := errgroup.WithContext(reading)
-	readers.Go(func() error { return d.report.run(reading, from) })
+	// What the parts need to finish what they have in hand outlives them: the readers of what they publish, and this
+	// process's place in the cluster, which others would take.
+	outlasting, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	base, outlasting := errgroup.WithContext(outlasting)
+	base.Go(func() error { return d.report.run(outlasting, from) })
+	base.Go(func() error { return d.cluster.Run(outlasting) })
 
 	parts, working := errgroup.WithContext(ctx)
 	part := func(name string, run func(context.Context) error) {
@@ -249,24 +252,23 @@ func (d *daemon) run(ctx context.Context, once bool) error {
 			return fmt.Errorf("%s stopped by itself", name)
 		})
 	}
-	part("cluster", d.cluster.Run)
 	part("worker", d.worker.Run)
 	part("watcher", d.watcher.Run)
-	part("report", func(ctx context.Context) error {
+	part("report or cluster", func(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-reading.Done():
-			return readers.Wait()
+		case <-outlasting.Done():
+			return base.Wait()
 		}
 	})
 	if once {
 		part("once", d.untilDone)
 	}
 	err = parts.Wait()
-	d.report.catchUp(reading)
-	stopReading()
-	readErr := readers.Wait()
+	d.report.catchUp(outlasting)
+	stop()
+	baseErr := base.Wait()
 	switch exit, ok := errors.AsType[*exitError](err); {
 	case errors.Is(err, errOnceDone):
 		return d.report.conclude(nil)
@@ -274,8 +276,8 @@ func (d *daemon) run(ctx context.Context, once bool) error {
 		return d.report.conclude(exit)
 	case err != nil:
 		return &exitError{exitFailure, err}
-	case readErr != nil:
-		return &exitError{exitFailure, readErr}
+	case baseErr != nil:
+		return &exitError{exitFailure, baseErr}
 	}
 	return nil
 }

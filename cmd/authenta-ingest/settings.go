@@ -58,6 +58,13 @@ type settings struct {
 
 // readSettings reads the environment, and collects every mistake in it.
 func readSettings() (settings, *mistakes) {
+	s, m := parseSettings()
+	s.check(m)
+	return s, m
+}
+
+// parseSettings reads the environment, and collects the values that cannot be read.
+func parseSettings() (settings, *mistakes) {
 	var s settings
 	m := &mistakes{spoilt: map[string]bool{}}
 	value := reflect.ValueOf(&s).Elem()
@@ -78,7 +85,6 @@ func readSettings() (settings, *mistakes) {
 	for _, list := range []*[]string{&s.Dirs, &s.ModelImage, &s.ModelVideo} {
 		*list = trim(*list)
 	}
-	s.check(m)
 	return s, m
 }
 
@@ -144,8 +150,6 @@ func (s settings) check(m *mistakes) {
 	m.refuse(s.QueryRate <= 0, "AUTHENTA_QUERY_RATE", s.QueryRate, "more than 0")
 	m.refuse(s.MutationQuota < 0, "AUTHENTA_MUTATION_QUOTA", s.MutationQuota, "1 or more, or nothing if it is not known")
 	m.refuse(s.QueryQuota < 0, "AUTHENTA_QUERY_QUOTA", s.QueryQuota, "1 or more, or nothing if it is not known")
-	m.refuse((s.NATSTLSCert == "") != (s.NATSTLSKey == ""), "NATS_TLS_CERT", s.NATSTLSCert, "NATS_TLS_KEY set with it, or neither")
-	m.refuse(!queue.Namespace(s.Namespace).Valid(), "INGEST_NAMESPACE", s.Namespace, "letters, digits, - and _")
 	m.refuse(!validModels(s.ModelImage), "INGEST_MODEL_IMAGE", s.ModelImage, "models such as AC-1, comma-separated")
 	m.refuse(!validModels(s.ModelVideo), "INGEST_MODEL_VIDEO", s.ModelVideo, "models such as DF-1, comma-separated")
 	m.refuse(s.Settle <= 0, "INGEST_SETTLE", s.Settle, "more than 0")
@@ -161,11 +165,18 @@ func (s settings) check(m *mistakes) {
 	for _, dir := range s.Dirs {
 		m.folder(dir)
 	}
+	s.checkNATS(m)
+}
+
+// checkNATS notes what is wrong with how NATS is reached.
+func (s settings) checkNATS(m *mistakes) {
+	m.refuse((s.NATSTLSCert == "") != (s.NATSTLSKey == ""), "NATS_TLS_CERT", s.NATSTLSCert, "NATS_TLS_KEY set with it, or neither")
+	m.refuse(!queue.Namespace(s.Namespace).Valid(), "INGEST_NAMESPACE", s.Namespace, "letters, digits, - and _")
 	m.file("NATS_CREDS", s.NATSCreds)
 	m.file("NATS_TLS_CA", s.NATSTLSCA)
 	m.file("NATS_TLS_CERT", s.NATSTLSCert)
 	m.file("NATS_TLS_KEY", s.NATSTLSKey)
-	err = queue.CheckURL(s.NATSURL)
+	err := queue.CheckURL(s.NATSURL)
 	if s.NATSURL == "" {
 		err = s.embedded(nil).Check()
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/authenta/authenta-ingest/queue"
 )
@@ -15,6 +16,7 @@ import (
 type Budget struct {
 	queue  *queue.Queue
 	record record
+	id     string // of this process
 
 	writing sync.Mutex // one change at a time; others of this process would only conflict
 
@@ -57,6 +59,13 @@ func (b *Budget) Query(ctx context.Context, certain bool) error {
 // Tight reports whether only one Query call is left for each result that is still to come.
 func (b *Budget) Tight() bool { return b.Counts().tight(b.awaited()) }
 
+// Awaits says how many results are awaited in the whole cluster.
+func (b *Budget) Awaits(n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.awaiting = n
+}
+
 func (b *Budget) awaited() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -92,9 +101,7 @@ func (b *Budget) look(ctx context.Context, c Counts) (Counts, error) {
 	if err != nil {
 		return c, err
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.awaiting = d.Await
+	b.Awaits(d.Await)
 	return c, nil
 }
 
@@ -126,6 +133,7 @@ func (b *Budget) change(ctx context.Context, next func(Counts) (Counts, error)) 
 		if err != nil {
 			return err
 		}
+		is.By = b.id + " " + now().Format(time.RFC3339Nano)
 		data, err := json.Marshal(is)
 		if err != nil {
 			return err

@@ -97,7 +97,7 @@ func New(o Options) *Cluster {
 	c.Uploads = newGate("uploads", c.Self.String(), c.entry(uploadsKey), c.telling("uploads"), o.Log)
 	c.Polls = newGate("polls", c.Self.String(), c.entry(pollsKey), c.telling("polls"), o.Log)
 	c.Mutations, c.Queries = newPacer(o.MutationRate, c.present), newPacer(o.QueryRate, c.present)
-	c.Budget = &Budget{queue: o.Queue, record: c.entry(budgetKey)}
+	c.Budget = &Budget{queue: o.Queue, record: c.entry(budgetKey), id: c.Self.ID}
 	return c
 }
 

@@ -2,15 +2,17 @@ package control
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/authenta/authenta-ingest/queue"
 )
 
 // ErrSpent says that what was granted of a kind of call is used up, or that a call's result could not be fetched for
 // what is left. Nothing was counted.
-var ErrSpent = errors.New("the calls that were granted are used up")
+var ErrSpent = errors.New("the calls that were granted do not suffice")
 
 // ErrReserved says that the Query calls that are left are needed for results that are certain to be there. Nothing was
 // counted.
@@ -50,6 +52,9 @@ type Counts struct {
 	// Uploading are the jobs for which a media record was created and that may not be on the await queue yet. With those
 	// on that queue they are the results that are still to come.
 	Uploading []queue.JobKey `json:"uploading,omitempty"`
+
+	// By is a different one for each change: whoever writes has to be able to tell its own from another's.
+	By string `json:"by"`
 }
 
 // Known reports whether calls of any kind are counted.
@@ -65,7 +70,7 @@ func (c Counts) coversUpload(awaiting int) bool {
 func (c Counts) create(job queue.JobKey, awaiting int) (Counts, error) {
 	again := slices.Contains(c.Uploading, job) // what it takes to fetch its result is kept already
 	if !c.Mutation.has(1) || !again && !c.coversUpload(awaiting) {
-		return c, ErrSpent
+		return c, fmt.Errorf("%w for another file: %s", ErrSpent, c.left(awaiting))
 	}
 	c.Mutation = c.Mutation.spend()
 	if c.Query.Known() && !again {
@@ -78,12 +83,25 @@ func (c Counts) create(job queue.JobKey, awaiting int) (Counts, error) {
 func (c Counts) query(certain bool, awaiting int) (Counts, error) {
 	switch {
 	case !c.Query.has(1):
-		return c, ErrSpent
+		return c, fmt.Errorf("%w: %s", ErrSpent, c.left(awaiting))
 	case !certain && c.tight(awaiting):
 		return c, ErrReserved
 	}
 	c.Query = c.Query.spend()
 	return c, nil
+}
+
+// left says for a person what is left, and what for.
+func (c Counts) left(awaiting int) string {
+	var parts []string
+	if c.Mutation.Known() {
+		parts = append(parts, fmt.Sprintf("%d of %d Mutation calls are left", c.Mutation.Left(), c.Mutation.Granted))
+	}
+	if c.Query.Known() {
+		parts = append(parts, fmt.Sprintf("%d of %d Query calls are left, of which each of %d results that are still to come keeps %.1f",
+			c.Query.Left(), c.Query.Granted, awaiting+len(c.Uploading), reserve))
+	}
+	return strings.Join(parts, ", and ")
 }
 
 // tight reports whether only one Query call is left for each result.

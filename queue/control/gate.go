@@ -57,10 +57,13 @@ func newGate(name, id string, r record, tell func(was, is State), log *slog.Logg
 
 // A Ticket is what Enter gives for one call, and what is shown with the report on it.
 type Ticket struct {
-	call     Call
-	revision uint64 // of the record when the call was let through
+	revision uint64    // of the record when the call was let through
+	since    time.Time // of the closure whose probe it is
 	probe    bool
 }
+
+// Probe reports whether the call was let through a closed gate, to find out.
+func (t Ticket) Probe() bool { return t.probe }
 
 // State returns what the gate's record says.
 func (g *Gate) State() State {
@@ -108,7 +111,7 @@ func (g *Gate) opensAt() (time.Time, bool) {
 	switch {
 	case g.writing:
 		return time.Time{}, false
-	case g.state.Hold != nil && (g.lifts.IsZero() || time.Until(g.lifts) > 0):
+	case g.state.Hold != nil && !g.over(g.lifts):
 		return g.lifts, !g.lifts.IsZero()
 	case !g.state.Closed():
 		return time.Time{}, g.keys == "" || g.keys != g.state.Refused
@@ -136,25 +139,28 @@ func (g *Gate) Keyed(fingerprint string) {
 func (g *Gate) Enter(ctx context.Context, c Call) (Ticket, bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if opens, ever := g.opensAt(); !ever || time.Until(opens) > 0 {
-		return Ticket{}, false
+	if g.over(g.lifts) && g.state.Hold != nil {
+		g.change(ctx, g.state.lifted(g.id, now()))
 	}
-	if g.state.Hold != nil && !g.change(ctx, g.state.lifted(g.id, now())) {
+	if g.state.Hold == nil && g.state.Why == Spent && c == Put { // what is spent is creates; this file has had its own
+		return Ticket{revision: g.revision}, true
+	}
+	if opens, ever := g.opensAt(); !ever || time.Until(opens) > 0 {
 		return Ticket{}, false
 	}
 	if !g.state.Closed() {
-		return Ticket{call: c, revision: g.revision}, true
-	}
-	if opens, ever := g.opensAt(); !ever || time.Until(opens) > 0 {
-		return Ticket{}, false
+		return Ticket{revision: g.revision}, true
 	}
 	keys := g.keys
 	if !g.change(ctx, g.state.probed(g.id, now())) {
 		return Ticket{}, false
 	}
 	g.tried = keys
-	return Ticket{call: c, revision: g.revision, probe: true}, true
+	return Ticket{revision: g.revision, since: g.state.Since, probe: true}, true
 }
+
+// over reports whether a time has come; the zero time never does.
+func (g *Gate) over(t time.Time) bool { return !t.IsZero() && time.Until(t) <= 0 }
 
 // change writes a state over the present one, and returns whether it could. The lock is given up meanwhile.
 func (g *Gate) change(ctx context.Context, next State) bool {
@@ -183,20 +189,20 @@ func (g *Gate) Holds(t Ticket) bool {
 	return t.probe || !g.state.Paused() || g.state.Hold == nil && g.state.Why == Spent
 }
 
-// Succeeded reports a call that was answered as it should be. It opens the gate if it is the probe, and of the kind that
-// closed it.
+// Succeeded reports a call that was answered as it should be. It opens the gate if it is a probe, and of the kind that
+// closed it. A probe that took longer than it was waited for is as good as the one that took its place.
 func (g *Gate) Succeeded(ctx context.Context, t Ticket, c Call) {
 	g.mu.Lock()
 	g.failures[c] = 0
-	s, over, mine := g.state, g.revision, g.isProbe(t)
-	keys := g.keys
+	s, over, keys := g.state, g.revision, g.keys
+	ours := t.probe && s.Closed() && s.Since.Equal(t.since)
+	mine := g.isProbe(t)
 	g.mu.Unlock()
-	switch { // an answer to another call than the probe tells nothing
-	case !mine || s.leads(c):
-	case s.Call == c:
+	switch { // an answer to another call than a probe tells nothing
+	case ours && s.Call == c:
 		g.replace(ctx, s, s.opened(keys, g.id, now()), over)
-	default: // a file that had its record already: the next one may tell
-		g.replace(ctx, s, s.passed(g.id, now()), over)
+	case mine && !s.leads(c): // a file that had its record already: the next one may tell
+		g.replace(ctx, s, s.passed(g.id, now(), passTime), over)
 	}
 }
 
@@ -211,7 +217,7 @@ func (g *Gate) Withdrawn(ctx context.Context, t Ticket) {
 	s, over, mine := g.state, g.revision, g.isProbe(t)
 	g.mu.Unlock()
 	if mine {
-		g.replace(ctx, s, s.passed(g.id, now()), over)
+		g.replace(ctx, s, s.passed(g.id, now(), passTime), over)
 	}
 }
 
@@ -233,7 +239,7 @@ func (g *Gate) Refused(ctx context.Context, t Ticket, r Refusal) {
 	was, over := g.state, g.revision
 	next := was.refused(r, g.id, now(), rand.Float64()/10)
 	if probe && was.Call != r.Call && !was.leads(r.Call) && !r.Why.needsSomebody() { // nothing about what closed the gate
-		next = was.passed(g.id, now())
+		next = was.passed(g.id, now(), failTime)
 	}
 	g.adopt(next, over, true)
 	g.mu.Unlock()
@@ -254,7 +260,7 @@ func (g *Gate) Pause(ctx context.Context, message string, d time.Duration) error
 func (g *Gate) lift(ctx context.Context) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.state.Hold != nil && !g.lifts.IsZero() && time.Until(g.lifts) <= 0 && !g.writing {
+	if g.state.Hold != nil && g.over(g.lifts) && !g.writing {
 		g.change(ctx, g.state.lifted(g.id, now()))
 	}
 }
@@ -374,7 +380,7 @@ func (g *Gate) report(was, is State) {
 		g.log.Warn(g.name+" paused by hand", "message", is.Hold.Message, "until", next(is.Hold.Until), "by", is.By)
 	case is.Closed() && was.Why != is.Why:
 		g.log.Warn(g.name+" paused", "why", is.Why, "said", is.Message, "next_try", next(is.Until))
-	case was.Prober != "" && is.Prober == "" && is.Until.Sub(is.At) > passTime:
+	case was.Prober != "" && is.Prober == "" && is.Wait > 0 && is.Until.Sub(is.At) >= is.Wait:
 		g.log.Info(g.name+" still paused", "why", is.Why, "next_try", next(is.Until))
 	}
 }

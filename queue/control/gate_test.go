@@ -227,7 +227,7 @@ func TestAProbeOfAnotherKindPassesItsTurnOn(t *testing.T) {
 		g.Succeeded(t.Context(), admit(t, g, Put), Put)
 		wantClosed(t, g, Quota, passTime)
 		refuse(t, g, admit(t, g, Put), Put, Outage)
-		wantClosed(t, g, Quota, passTime)
+		wantClosed(t, g, Quota, failTime)
 		g.Succeeded(t.Context(), admit(t, g, Create), Create)
 		wantOpen(t, g)
 	})
@@ -447,5 +447,35 @@ func TestUntilReturnsWhenTheStateIsWanted(t *testing.T) {
 		}
 		must(t, g.Pause(t.Context(), "", 0))
 		must(t, <-done)
+	})
+}
+
+// A probe of storage may be a long film, and others are tried while it is on its way.
+func TestAProbeThatTookLongOpensTheGateAllTheSame(t *testing.T) {
+	bubble(t, func(t *testing.T, g *Gate) {
+		for range breakAfter {
+			refuse(t, g, admit(t, g, Put), Put, Outage)
+		}
+		long := admit(t, g, Put)
+		elapse(probeTime + time.Second)
+		admit(t, g, Put)
+		g.Succeeded(t.Context(), long, Put)
+		wantOpen(t, g)
+	})
+}
+
+func TestWhatIsSpentIsCreatesAndNotTheBytesOfWhatWasCreated(t *testing.T) {
+	bubble(t, func(t *testing.T, g *Gate) {
+		refuse(t, g, admit(t, g, Create), Create, Spent)
+		if _, ok := g.Enter(t.Context(), Create); ok {
+			t.Error("a create was let through")
+		}
+		if _, ok := g.Enter(t.Context(), Put); !ok {
+			t.Error("a PUT of a file that has its record was not let through")
+		}
+		must(t, g.Pause(t.Context(), "", 0))
+		if _, ok := g.Enter(t.Context(), Put); ok {
+			t.Error("a PUT was let through a gate that is held by hand")
+		}
 	})
 }

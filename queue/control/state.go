@@ -49,6 +49,9 @@ const probeTime = time.Minute
 // passTime is how soon another call may be the probe, if one told nothing: not at once, or all would try in turn.
 const passTime = time.Second
 
+// failTime is the same for a probe that failed in another way than what closed the gate.
+const failTime = 30 * time.Second
+
 // A State is what the record of a gate says. The zero State is an open gate. It is a value: its methods make the changed
 // one, and are pure.
 //
@@ -131,9 +134,9 @@ func (s State) probed(by string, now time.Time) State {
 	return s
 }
 
-// passed notes that the probe told nothing: in a moment the next call may be one.
-func (s State) passed(by string, now time.Time) State {
-	s.Prober, s.Lapses, s.Until, s.By, s.At = "", time.Time{}, now.Add(passTime), by, now
+// passed notes that the probe told nothing: after a time the next call may be one.
+func (s State) passed(by string, now time.Time, d time.Duration) State {
+	s.Prober, s.Lapses, s.Until, s.By, s.At = "", time.Time{}, now.Add(d), by, now
 	return s
 }
 
@@ -158,6 +161,9 @@ func (s State) held(message, by string, now time.Time, d time.Duration) State {
 // lifted ends what was held by hand.
 func (s State) lifted(by string, now time.Time) State {
 	s.Hold, s.By, s.At = nil, by, now
+	if !s.Closed() {
+		s.Since = now
+	}
 	return s
 }
 
