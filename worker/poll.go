@@ -13,8 +13,6 @@ import (
 )
 
 const (
-	// likely is the chance above which a result is asked for without ado: a page of the list would save nothing.
-	likely = 0.97
 	// doubtful is the chance below which one worker asks for one result at a time, so that the answer tells the others
 	// whether it is too early.
 	doubtful = 0.9
@@ -60,7 +58,7 @@ func (w *Worker) ask(ctx context.Context, m medium, step pace.Step, chance float
 	if said, ok := w.list.said(m.id, fresh); ok {
 		return said, nil
 	}
-	if chance >= likely || w.crowd().Page == 0 {
+	if pages := w.crowd().Pages(); pages == 0 || polls*(1-chance) <= float64(pages) { // it would save nothing, were all slots to ask
 		return sighting{}, nil
 	}
 	a := w.byList(ctx, &question{id: m.id, chance: chance, fresh: fresh, answer: make(chan answer, 1)})

@@ -51,12 +51,16 @@ func TestTwoHundredResultsTakeFewQueryCallsAndComeSoon(t *testing.T) {
 		faults []sandbox.Fault
 		calls  float64
 		lag    time.Duration // 0: it is what it is
+		long   bool
 	}{
 		"all at once":                 {rate: "1000", calls: 1.2, lag: 4700 * time.Millisecond},
-		"five a second":               {rate: "5", calls: 1.2, lag: 4700 * time.Millisecond},
-		"all at once, without a list": {rate: "1000", faults: []sandbox.Fault{noList}, calls: 1.5},
+		"five a second":               {rate: "5", calls: 1.2, lag: 4700 * time.Millisecond, long: true},
+		"all at once, without a list": {rate: "1000", faults: []sandbox.Fault{noList}, calls: 1.5, long: true},
 	} {
 		t.Run(name, func(t *testing.T) {
+			if c.long && !*long {
+				t.Skip("-long")
+			}
 			t.Parallel()
 			const files = 200
 			w := newWorld(t, sandbox.Options{Latency: 15 * time.Second, Spread: 10 * time.Second})
