@@ -17,6 +17,8 @@ import (
 const (
 	// keepEvery is how often what was learned is added to the cluster's records, and how much of it a crash loses.
 	keepEvery = 10 * time.Second
+	// lateAsk is how late an ask may be for its answer to be learned from: what waiting for a call's turn takes.
+	lateAsk = 5 * time.Second
 	// forgetAfter is how long an ask in vain is remembered: longer than the longest time between two.
 	forgetAfter = 2 * pace.Longest
 )
@@ -120,11 +122,14 @@ func (y *memory) stalled(m medium) {
 	y.asks[m.id] = ask{at: time.Now(), unbegun: true}
 }
 
-// found notes that there is a result, since some time between the last ask and then.
+// found notes that there is a result, since some time between the last ask and then. Where the ask was much later than it
+// was meant to be, for a pause, an outage or a restart, that tells nothing about how long results take.
 func (y *memory) found(m medium, then time.Time) {
 	y.mu.Lock()
 	defer y.mu.Unlock()
-	if age := then.Sub(m.since); m.plain && age > m.asked {
+	age := then.Sub(m.since)
+	timely := !m.due.IsZero() && then.Sub(m.due) <= max(lateAsk, age/4)
+	if m.plain && timely && age > m.asked {
 		y.learned(m.class).Found(m.asked, age)
 	}
 }

@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,15 +18,25 @@ import (
 	"github.com/authenta/authenta-ingest/queue"
 )
 
+// nextPort is below the ports that systems give to those who ask for any: another test's connection must not take one
+// between the look and its use.
+var nextPort atomic.Int32
+
+func init() { nextPort.Store(int32(20000 + os.Getpid()%10000)) }
+
 // freePort returns a loopback address that nobody listens on.
 func freePort(t *testing.T) (address string, port int) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		port = int(nextPort.Add(1))
+		address = fmt.Sprintf("127.0.0.1:%d", port)
+		if l, err := net.Listen("tcp", address); err == nil {
+			l.Close()
+			return address, port
+		}
 	}
-	defer l.Close()
-	return l.Addr().String(), l.Addr().(*net.TCPAddr).Port
+	t.Fatal("no free port")
+	return "", 0
 }
 
 func TestAnyNATSClientSeesVerdictsAsTheyComeAndLater(t *testing.T) {

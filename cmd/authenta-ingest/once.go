@@ -18,6 +18,9 @@ func (d *daemon) untilDone(ctx context.Context) error {
 		return nil
 	case <-d.watcher.CaughtUp():
 	}
+	if d.cluster.Synced(ctx) != nil {
+		return nil
+	}
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for {

@@ -176,6 +176,7 @@ func (c *Cluster) stay(ctx context.Context) error {
 	if err := c.Budget.Grant(ctx, c.MutationQuota, c.QueryQuota); err != nil && ctx.Err() == nil {
 		return err
 	}
+	c.reconsider(ctx) // before anybody asks what is paused
 	defer c.leave()
 	tick := time.NewTicker(signEvery)
 	defer tick.Stop()

@@ -22,7 +22,7 @@ const (
 	beyond = 0.159 // 1 - 2^(-2/perOctave)
 	// leak is the share of a result's weight that is spread as if nothing were known, so that times which have become
 	// shorter are noticed: what is found at the first ask does not say so.
-	leak = 0.05
+	leak = 0.02
 )
 
 // Times is what was learned about how long the results of one class of media take. The zero value knows nothing.
