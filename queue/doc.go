@@ -1,5 +1,6 @@
-// Package queue owns every durable thing: the work queue, the ledger of jobs, the streams of
-// verdicts and failures, and the watchers' registry of files, all on one JetStream, embedded or not.
+// Package queue owns every durable thing: the work queue, the ledger of jobs, the streams of verdicts, failures and
+// events, the watchers' registry of files, and the bucket by which the processes of a cluster agree (see package
+// queue/control), all on one JetStream, embedded or not.
 //
 // A [Drop] is one arrival of a file. A [Job] is one content under one model; equal files share it,
 // and it is paid for once. [Queue.Submit] takes a drop in: when it returns without an error, the

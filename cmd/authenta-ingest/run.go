@@ -109,9 +109,8 @@ func run(ctx context.Context, s settings, o runOptions, stdout, stderr io.Writer
 		}
 		defer simulated.close()
 	}
-	keys := s.keys().read
 	client, err := authenta.New(authenta.Options{
-		BaseURL: s.URL, Credentials: keys, UserAgent: "authenta-ingest/" + version(),
+		BaseURL: s.URL, Credentials: s.keys().read, UserAgent: "authenta-ingest/" + version(),
 	})
 	if err != nil {
 		return &exitError{exitUsage, err}
@@ -127,29 +126,38 @@ func run(ctx context.Context, s settings, o runOptions, stdout, stderr io.Writer
 	if err != nil {
 		return stopped(ctx, fmt.Errorf("prepare NATS: %w", err))
 	}
+	d, err := newDaemon(s, q, client, []string{states}, log)
+	if err != nil {
+		return &exitError{exitUsage, err}
+	}
+	if o.resume {
+		if err := errors.Join(d.cluster.Polls.Resume(ctx), d.cluster.Uploads.Resume(ctx)); err != nil {
+			return stopped(ctx, err)
+		}
+	}
+	log.Info("watching", "folders", strings.Join(d.watcher.Dirs, ", "), "platform", platform, "nats", broker.address)
+	d.report = newReport(q, o, stdout, stderr, log)
+	return d.run(ctx, o.once)
+}
+
+// newDaemon makes the parts that work on a queue. exclude are folders that are not media's.
+func newDaemon(s settings, q *queue.Queue, client *authenta.Client, exclude []string, log *slog.Logger) (*daemon, error) {
 	cluster := control.New(control.Options{
 		Queue: q, MutationRate: s.MutationRate, QueryRate: s.QueryRate,
 		MutationQuota: s.MutationQuota, QueryQuota: s.QueryQuota, Version: version(), Log: log,
 	})
-	if o.resume {
-		if err := errors.Join(cluster.Polls.Resume(ctx), cluster.Uploads.Resume(ctx)); err != nil {
-			return stopped(ctx, err)
-		}
-	}
 	work := worker.New(worker.Options{
-		Queue: q, Client: client, Cluster: cluster, Credentials: keys, Uploads: s.Uploads,
+		Queue: q, Client: client, Cluster: cluster, Credentials: s.keys().read, Uploads: s.Uploads,
 		InFlight: s.InFlight, PollTimeout: s.PollTimeout, Grace: s.Drain * 2 / 3, Log: log,
 	})
 	watch, err := watcher.New(watcher.Options{
-		Queue: q, Dirs: s.Dirs, Exclude: []string{states}, Images: models(s.ModelImage), Videos: models(s.ModelVideo),
+		Queue: q, Dirs: s.Dirs, Exclude: exclude, Images: models(s.ModelImage), Videos: models(s.ModelVideo),
 		Settle: s.Settle, Rescan: s.Rescan, Log: log,
 	})
 	if err != nil {
-		return &exitError{exitUsage, err}
+		return nil, err
 	}
-	log.Info("watching", "folders", strings.Join(watch.Dirs, ", "), "platform", platform, "nats", broker.address)
-	d := daemon{queue: q, cluster: cluster, worker: work, watcher: watch, report: newReport(q, o, stdout, stderr, log)}
-	return d.run(ctx, o.once)
+	return &daemon{queue: q, cluster: cluster, worker: work, watcher: watch}, nil
 }
 
 // insideSandbox starts a simulated platform, which remembers across restarts, and points the settings to it.
