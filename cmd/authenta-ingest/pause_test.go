@@ -165,7 +165,7 @@ func TestWithAKnownQueryQuotaNothingIsPaidForThatCannotBeFetched(t *testing.T) {
 	eventually(t, time.Minute, "uploads are paused", func() bool { return strings.Contains(p.stderr.String(), "uploads paused") })
 	eventually(t, time.Minute, "what was paid for is judged", func() bool {
 		d := w.status()
-		return d.Awaiting == 0 && p.judged() == w.platform.Ledger().CreditsSpent && d.Uploads.Paused
+		return d.Awaiting == 0 && d.Uploads.Paused && d.Budget.Files == 0 && p.judged() == w.platform.Ledger().CreditsSpent
 	})
 	l := w.platform.Ledger()
 	t.Logf("%d files for %d Query calls of %d", l.CreditsSpent, l.Query, granted)
