@@ -68,15 +68,15 @@ func (w *world) drop(first, n int) {
 // judged counts the verdicts that a daemon has printed.
 func (p *program) judged() int { return strings.Count(p.stdout.String(), "\n") }
 
-// wantNothingCounted checks that no file has failed and that none was tried more than once.
+// wantNothingCounted checks that no file has failed, and that none was sent more than once.
 func (w *world) wantNothingCounted(s control.Status) {
 	w.t.Helper()
 	for _, f := range s.Failures {
 		w.t.Errorf("%s failed: %+v", f.Name, f.Fault)
 	}
 	l := w.platform.Ledger()
-	if l.PutsBegun != len(l.Records) {
-		w.t.Errorf("%d PUTs were begun for %d contents", l.PutsBegun, len(l.Records))
+	if l.PutsBegun > l.Creates {
+		w.t.Errorf("%d PUTs were begun for %d records", l.PutsBegun, l.Creates)
 	}
 }
 
