@@ -39,8 +39,8 @@ type Options struct {
 	// at every second, so that new ones are tried at once.
 	Credentials func() (authenta.Credentials, error)
 
-	// LateAfter is how long the platform may take to notice bytes that it has; default 30s, from design facts
-	// about storage events. An unanswered PUT is repeated only when it still has not noticed them by then.
+	// LateAfter is how long the platform may take to notice bytes that it has; default 30s, many times
+	// what storage events take. An unanswered PUT is repeated only when it still has not noticed them by then.
 	LateAfter time.Duration
 }
 

@@ -23,7 +23,7 @@ const (
 	Longest = 10 * time.Minute
 
 	// pagesPerVerdict is what a verdict may cost beyond its own call while a crowd is awaited. With what a cold start takes,
-	// 200 verdicts stay below the 1.2 calls each of issue 3; more makes them quicker (TestTable).
+	// 200 verdicts stay below 1.2 calls each; more makes them quicker (see the table of TestVerdictsCostNoMoreThanAnAccountAffords).
 	pagesPerVerdict = 0.12
 	// early is the part of a crowd that may be finished at its first ask; the lag of so few is not in the 95th percentile.
 	early = 0.05

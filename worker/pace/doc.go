@@ -1,7 +1,7 @@
 // Package pace says when to ask the platform for the result of an uploaded medium, and whether to ask by pages of the
 // list or one by one.
 //
-// A Query call is scarce: an account affords 1.5 of them per upload (authenta-api.md, Quotas), and a verdict takes one
+// A Query call is scarce: the platform grants 1.5 of them per Mutation, that is per upload, and a verdict takes one
 // itself. What is left is half a call in vain per medium. So the package learns how long results take (Times), keeps
 // account of the calls in vain (Thrift), and puts off each medium until its result is likely there; and while many
 // are awaited, one page of the list tells about all that are due, and has them due at the same instants (Crowd).

@@ -6,7 +6,7 @@ import "time"
 type Thrift struct{ credit float64 }
 
 const (
-	// perVerdict is what each verdict brings. An account affords half a call in vain per upload (authenta-api.md, Quotas);
+	// perVerdict is what each verdict brings. An account affords half a call in vain per upload (see the package);
 	// the rest is for pages of the list, repeats after errors, and the debts that mostDebt forgives.
 	perVerdict = 0.35
 	// mostCredit and mostDebt bound the account, so that old luck does not pay for new waste, nor a bad hour hold
