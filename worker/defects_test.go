@@ -327,6 +327,17 @@ func TestAFileThatHasItsRecordIsSentThoughNoMoreCanBeCreated(t *testing.T) {
 	r.wantCalls(sandbox.OpCreate, 1)
 }
 
+// The answer to a create is lost, and the platform has no list to find its record in. Without bytes that has cost nothing.
+func TestALostCreateOnAPlatformWithoutAListIsMadeAgain(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.Faults(once(sandbox.OpCreate, sandbox.CutAfter), always(sandbox.OpList, sandbox.Answer(404, "application/json", `{"code":"not_found","message":"No such route"}`)))
+	a := r.file("a.jpg")
+	r.run()
+	r.wantAnswer(a, "verdict")
+	r.wantPaidOnce(a)
+}
+
 // The first ask after a pause that was longer than a result is awaited is not the last one.
 func TestAPauseDoesNotMakeAFileTimeOut(t *testing.T) {
 	t.Parallel()

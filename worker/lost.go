@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -58,6 +59,10 @@ func (w *Worker) page(ctx context.Context, offset int, count func(context.Contex
 		return authenta.Page{}, &s
 	}
 	p, err := w.Client.List(ctx, authenta.ListOptions{Limit: listPage, Offset: offset})
+	if e, ok := errors.AsType[*authenta.Error](err); ok && e.Kind == authenta.KindNotFound { // there is no list, and so nothing on it
+		t.withdrawn(ctx)
+		return authenta.Page{}, nil
+	}
 	if err != nil {
 		s := t.refused(ctx, err)
 		return authenta.Page{}, &s

@@ -82,7 +82,7 @@ func (g *Gate) Until(ctx context.Context, wanted func(State) bool) error {
 	return g.await(ctx, func() (time.Time, bool) { return time.Time{}, wanted(g.state) })
 }
 
-// await returns at the time that holds gives, which is asked again after every change; false: not before one.
+// await returns at the time that at gives, which is asked again after every change; false: not before one.
 func (g *Gate) await(ctx context.Context, at func() (time.Time, bool)) error {
 	for ctx.Err() == nil {
 		g.mu.Lock()
