@@ -23,6 +23,9 @@ type Options struct {
 	ResultTTL time.Duration // how long a verdict answers for the same content; default 720h
 	Log       *slog.Logger  // default slog.Default()
 
+	// Room, if set, returns why the broker's disk has no room for new work; nil: it has.
+	Room func() error
+
 	// Step, if set, is called before and after each durable write and acknowledgement, with its name. Tests
 	// crash there.
 	Step func(point string)
@@ -44,6 +47,9 @@ func (o Options) withDefaults() Options {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
+	if o.Room == nil {
+		o.Room = func() error { return nil }
+	}
 	if o.Step == nil {
 		o.Step = func(string) {}
 	}
@@ -63,7 +69,7 @@ type Queue struct {
 	control *Bucket
 	workers map[Stage]jetstream.Consumer
 
-	jobsRoom, ledgerRoom *room
+	rooms struct{ jobs, ledger, files *room }
 
 	inHand sync.Map // Stage + JobKey of what this process works on
 }
@@ -155,7 +161,7 @@ func (q *Queue) setUp(ctx context.Context) error {
 	if q.jobs, err = q.stream(ctx, jobs); err != nil {
 		return err
 	}
-	q.jobsRoom = &room{stream: q.jobs}
+	q.rooms.jobs = &room{stream: q.jobs}
 	for _, cfg := range []jetstream.StreamConfig{
 		limits("verdicts", q.ns.subject("verdicts", ">"), verdictsBytes),
 		limits("failures", q.ns.subject("failures", ">"), failuresBytes),
@@ -182,15 +188,18 @@ func (q *Queue) setUp(ctx context.Context) error {
 	if q.ledger, err = q.bucket(ctx, "ledger", ledgerBytes, jetstream.DefaultPersistMode); err != nil {
 		return err
 	}
-	q.ledgerRoom = &room{stream: q.ledger}
+	q.rooms.ledger = &room{stream: q.ledger}
 	// An entry of the registry may be lost in a crash: its file is then hashed and submitted once more, as the same
 	// drop. So it need not wait for the disk, which has enough to do.
 	lazily := jetstream.AsyncPersistMode
 	if q.Replicas > 1 { // replicas do not allow it, and are lazy anyway
 		lazily = jetstream.DefaultPersistMode
 	}
-	q.files, err = q.bucket(ctx, "files", filesBytes, lazily)
-	return err
+	if q.files, err = q.bucket(ctx, "files", filesBytes, lazily); err != nil {
+		return err
+	}
+	q.rooms.files = &room{stream: q.files}
+	return nil
 }
 
 // bucket makes a KV bucket and returns its stream. It is made as a stream, and records are written to that, because the

@@ -100,11 +100,7 @@ func (q *Queue) submitTo(ctx context.Context, key JobKey, s Submission) (Accepta
 // open makes a new job, then queues it. A crash in between leaves a record without a message, which the next
 // submission of the same drop mends: its file is still where it was, and unknown to the registry.
 func (q *Queue) open(ctx context.Context, key JobKey, s Submission, over uint64) (Acceptance, error) {
-	const message, fields = 300, 1000 // bytes of a queue entry, and of a record beside its drop
-	if err := q.jobsRoom.take(ctx, message); err != nil {
-		return "", err
-	}
-	if err := q.ledgerRoom.take(ctx, int64(fields+len(s.Drop.URI)+len(s.Drop.Name))); err != nil {
+	if err := q.take(ctx, len(s.Drop.URI)+len(s.Drop.Name)); err != nil {
 		return "", err
 	}
 	_, err := q.store(ctx, Job{

@@ -63,6 +63,17 @@ func (q *Queue) Work(ctx context.Context, p Pool) error {
 	return g.Wait()
 }
 
+// Redeliver has everything that was put off handed out again now. What is in hand goes on: of what this process has in hand
+// it refuses a second delivery.
+func (q *Queue) Redeliver(ctx context.Context) error {
+	for stage := range q.workers {
+		if _, err := q.jobs.ResetConsumer(ctx, string(stage)); err != nil {
+			return fmt.Errorf("have the %s queue handed out again: %w", stage, err)
+		}
+	}
+	return nil
+}
+
 // slot works on one job at a time. It asks the broker for one only when it is free, so that none waits in this
 // process unattended.
 func (q *Queue) slot(ctx, hard context.Context, p Pool) error {

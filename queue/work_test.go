@@ -376,6 +376,44 @@ func TestAJobInHandIsNotHandledTwiceAtOnce(t *testing.T) {
 	wantDepths(t, s.Queue, queue.Depths{})
 }
 
+// After the broker's clock was set back, what was put off would be for as much longer.
+func TestRedeliverHandsOutWhatWasPutOffAndLeavesWhatIsInHandAlone(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	off, held := submission("off", "/in/off.mp4"), submission("held", "/in/held.mp4")
+	submit(t, s.Queue, off, queue.AcceptedNew)
+	submit(t, s.Queue, held, queue.AcceptedNew)
+	setAckWait(t, s.Queue, time.Second)
+	inHand, release := make(chan struct{}), make(chan struct{})
+	var putOff, handled atomic.Int32
+	handle := func(_ context.Context, task *queue.Task) queue.Settlement {
+		if task.Key == keyOf(off) {
+			if putOff.Add(1) == 1 {
+				return queue.RetryAfter(time.Hour)
+			}
+			return queue.Reject(queue.Fault{Reason: queue.Rejected})
+		}
+		if handled.Add(1) == 1 {
+			close(inHand)
+			<-release
+		}
+		return queue.Reject(queue.Fault{Reason: queue.Rejected})
+	}
+	pooling(t, s.Queue, queue.Pool{Stage: queue.Upload, Slots: 2, Handle: handle})
+	<-inHand
+	await(t, "one is put off", func() bool { return putOff.Load() == 1 })
+	if err := s.Redeliver(deadline(t)); err != nil {
+		t.Fatal(err)
+	}
+	awaitAnswer(t, s.Queue, off.Drop.ID, "failure rejected")
+	close(release)
+	awaitAnswer(t, s.Queue, held.Drop.ID, "failure rejected")
+	wantDepths(t, s.Queue, queue.Depths{})
+	if n := handled.Load(); n != 1 {
+		t.Errorf("what was in hand was handled %d times", n)
+	}
+}
+
 // The broker would hand it out again after six seconds; a sign of life is due every five.
 func TestAJobInHandForLongIsNotHandedOutAgain(t *testing.T) {
 	t.Parallel()

@@ -45,6 +45,9 @@ func (w *Watcher) intake(ctx context.Context) error {
 
 // take deals with one complete file, and reports whether it has to be looked at again.
 func (w *Watcher) take(ctx context.Context, g sighting, buf []byte) (again bool) {
+	if w.room.wait(ctx) != nil {
+		return true
+	}
 	entry, err := w.Queue.Entry(ctx, g.path)
 	if err != nil { // taken for new, it might be paid for again
 		w.waits(ctx, g, err)
@@ -152,7 +155,7 @@ func (w *Watcher) submit(ctx context.Context, g sighting, c content, known *queu
 		if known != nil && slices.Contains(known.Drops, drop.ID) {
 			continue
 		}
-		acceptance, err := w.Queue.Submit(ctx, queue.Submission{
+		acceptance, err := w.submitOne(ctx, queue.Submission{
 			Drop: drop, Digest: c.digest, Size: g.version.Size, ContentType: c.contentType, Model: model,
 		})
 		if err != nil {
@@ -161,6 +164,19 @@ func (w *Watcher) submit(ctx context.Context, g sighting, c content, known *queu
 		w.Log.Debug("taken in", "file", g.path, "model", model, "drop", drop.ID, "acceptance", acceptance)
 	}
 	return w.Queue.Remember(ctx, entry)
+}
+
+// submitOne puts a file on the queue, when that has room.
+func (w *Watcher) submitOne(ctx context.Context, s queue.Submission) (queue.Acceptance, error) {
+	for {
+		acceptance, err := w.Queue.Submit(ctx, s)
+		if !errors.Is(err, queue.ErrFull) {
+			return acceptance, err
+		}
+		if err := w.room.waitAfter(ctx, err); err != nil {
+			return "", err
+		}
+	}
 }
 
 // refuse answers a file with a failure instead, and remembers that.

@@ -21,17 +21,17 @@ func (w *warnings) Handle(context.Context, slog.Record) error  { w.count.Add(1);
 func (w *warnings) WithAttrs([]slog.Attr) slog.Handler         { return w }
 func (w *warnings) WithGroup(string) slog.Handler              { return w }
 
-func TestWhileTheQueueIsFullAFileWaits(t *testing.T) {
+func TestWhileTheQueueIsFullAFileWaitsAndThatIsSaidOnce(t *testing.T) {
 	t.Parallel()
 	for _, stream := range []string{"authenta-jobs", "KV_authenta-ledger", "KV_authenta-files"} {
 		t.Run(stream, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
 			room := w.resize(stream, 1)
-			tries := &warnings{}
+			said := &warnings{}
 			path := put(t, filepath.Join(w.dir, "a.jpg"), picture(1))
-			r := w.run(func(o *Options) { o.Log = slog.New(tries) })
-			await(t, "it is tried again", func() bool { return tries.count.Load() > 2 })
+			r := w.run(func(o *Options) { o.Log = slog.New(said) })
+			await(t, "it waits", func() bool { return said.count.Load() > 0 })
 			if n := w.remembered(); n != 0 {
 				t.Errorf("%d files are remembered, and none is on the queue", n)
 			}
@@ -41,6 +41,9 @@ func TestWhileTheQueueIsFullAFileWaits(t *testing.T) {
 			w.wantOnly(path)
 			if n := w.queued(); n != 1 {
 				t.Errorf("%d jobs on the queue", n)
+			}
+			if n := said.count.Load(); n != 1 {
+				t.Errorf("%d warnings", n)
 			}
 		})
 	}

@@ -53,6 +53,7 @@ func (o Options) withDefaults() Options {
 // A Watcher watches folders. New starts nothing; Run does all.
 type Watcher struct {
 	Options
+	room    *room
 	found   chan sighting // from scans to the loop; bounded, so that a scan waits for the intake
 	hints   *hints        // from events to the loop
 	ready   chan sighting // from the loop to the intake
@@ -80,6 +81,7 @@ func New(o Options) (*Watcher, error) {
 	o.Dirs, o.Exclude = dirs, exclude
 	return &Watcher{
 		Options: o,
+		room:    &room{queue: o.Queue, log: o.Log},
 		found:   make(chan sighting, 64),
 		hints:   newHints(),
 		ready:   make(chan sighting),

@@ -121,7 +121,7 @@ func run(ctx context.Context, s settings, o runOptions, stdout, stderr io.Writer
 	}
 	q, err := queue.Open(ctx, broker.conn, queue.Options{
 		Namespace: queue.Namespace(s.Namespace), Platform: platform, Replicas: s.Replicas,
-		InFlight: s.InFlight, ResultTTL: s.ResultTTL, Log: log, Step: onStep,
+		InFlight: s.InFlight, ResultTTL: s.ResultTTL, Room: broker.room, Log: log, Step: onStep,
 	})
 	if err != nil {
 		return stopped(ctx, fmt.Errorf("prepare NATS: %w", err))
@@ -135,6 +135,7 @@ func run(ctx context.Context, s settings, o runOptions, stdout, stderr io.Writer
 			return stopped(ctx, err)
 		}
 	}
+	d.broker = broker
 	log.Info("watching", "folders", strings.Join(d.watcher.Dirs, ", "), "platform", platform, "nats", broker.address)
 	d.report = newReport(q, o, stdout, stderr, log)
 	return d.run(ctx, o.once)
@@ -195,6 +196,9 @@ func openBroker(ctx context.Context, s settings, log *slog.Logger) (*broker, err
 		conn, err := queue.Dial(ctx, s.server(), log)
 		return &broker{conn: conn, address: redactAll(s.NATSURL)}, err
 	}
+	if err := embedded.AwaitDisk(ctx, s.StateDir, log); err != nil {
+		return nil, err
+	}
 	server, err := embedded.Start(s.embedded(log))
 	if err != nil {
 		return nil, err
@@ -208,6 +212,23 @@ func openBroker(ctx context.Context, s settings, log *slog.Logger) (*broker, err
 		address = "nats://" + a
 	}
 	return &broker{conn: conn, server: server, address: address}, nil
+}
+
+// room returns why the broker's disk takes nothing new, as far as that can be known.
+func (b *broker) room() error {
+	if b.server == nil {
+		return nil
+	}
+	return b.server.Room()
+}
+
+// run looks after the embedded server until ctx ends.
+func (b *broker) run(ctx context.Context, redeliver func(context.Context) error) error {
+	if b.server == nil {
+		<-ctx.Done()
+		return nil
+	}
+	return b.server.Run(ctx, redeliver)
 }
 
 func (b *broker) close() error {
@@ -233,6 +254,7 @@ type daemon struct {
 	worker  *worker.Worker
 	watcher *watcher.Watcher
 	report  *report
+	broker  *broker
 }
 
 // errOnceDone ends the parts when --once has nothing left to wait for.
@@ -250,6 +272,7 @@ func (d *daemon) run(ctx context.Context, once bool) error {
 	base, outlasting := errgroup.WithContext(outlasting)
 	base.Go(func() error { return d.report.run(outlasting, from) })
 	base.Go(func() error { return d.cluster.Run(outlasting) })
+	base.Go(func() error { return d.broker.run(outlasting, d.queue.Redeliver) })
 
 	parts, working := errgroup.WithContext(ctx)
 	part := func(name string, run func(context.Context) error) {
@@ -262,7 +285,7 @@ func (d *daemon) run(ctx context.Context, once bool) error {
 	}
 	part("worker", d.worker.Run)
 	part("watcher", d.watcher.Run)
-	part("report or cluster", func(ctx context.Context) error {
+	part("report, cluster or broker", func(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil

@@ -19,6 +19,7 @@ func writeStatus(w io.Writer, s control.Status) error {
 	row("platform", "%s", s.Platform)
 	row("queued", "%d to upload", s.Queued)
 	row("in flight", "%d awaiting a result", s.Awaiting)
+	row("intake", "%s", intakeLine(s.Intake))
 	row("uploads", "%s", gateLine(s.Uploads, s.At))
 	row("polls", "%s", gateLine(s.Polls, s.At))
 	if b := s.Budget; b != nil {
@@ -44,10 +45,21 @@ func first(i int, name string) string {
 	return name
 }
 
+// intakeLine says whether files are taken in.
+func intakeLine(i control.IntakeStatus) string {
+	if i.Paused {
+		return "PAUSED" + said(i.Message)
+	}
+	return goOn
+}
+
+// goOn is what is said of what is not paused.
+const goOn = "go on"
+
 // gateLine says whether calls of a kind are made, and if not, why and until when.
 func gateLine(g control.GateStatus, at time.Time) string {
 	if !g.Paused {
-		return "go on"
+		return goOn
 	}
 	var parts []string
 	if g.Hold != nil {

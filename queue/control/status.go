@@ -17,12 +17,19 @@ type Status struct {
 	Platform  string          `json:"platform"`
 	Queued    int             `json:"queued"`   // files that wait for their upload, or are uploaded now
 	Awaiting  int             `json:"awaiting"` // media whose result is awaited
+	Intake    IntakeStatus    `json:"intake"`
 	Uploads   GateStatus      `json:"uploads"`
 	Polls     GateStatus      `json:"polls"`
 	Budget    *BudgetStatus   `json:"budget,omitempty"` // nil: nothing is counted
 	Rates     Rates           `json:"rates"`
 	Workers   []Member        `json:"workers"`
 	Failures  []queue.Failure `json:"failures"` // the last ones, newest first
+}
+
+// An IntakeStatus says whether files are taken in.
+type IntakeStatus struct {
+	Paused  bool   `json:"paused"`
+	Message string `json:"message,omitempty"` // why not
 }
 
 // A GateStatus says whether calls of a kind are made.
@@ -67,6 +74,9 @@ func (c *Cluster) Status(ctx context.Context) (Status, error) {
 		Uploads: gateStatus(c.Uploads.State()), Polls: gateStatus(c.Polls.State()),
 		Budget: c.Budget.Counts().status(depths.Await), Rates: Rates{c.MutationRate, c.QueryRate},
 		Workers: c.Members(), Failures: failures,
+	}
+	if err := c.Queue.Room(ctx); err != nil {
+		s.Intake = IntakeStatus{Paused: true, Message: err.Error()}
 	}
 	if c.Polls.State().NeedsSomebody() { // what cannot be fetched is not paid for
 		s.Uploads.Paused, s.Uploads.WaitsFor = true, c.Polls.name

@@ -2,7 +2,8 @@
 // the binary.
 //
 // It promises that one process at a time uses a state folder, that what was acknowledged is on the disk (see
-// [Options.Sync]), and that nobody but this machine reaches the server unless a token is asked for.
+// [Options.Sync]), that a disk that was full is written to again when it has room, and that nobody but this machine
+// reaches the server unless a token is asked for.
 package embedded
 
 import (
@@ -14,6 +15,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -64,15 +66,19 @@ func loopback(host string) bool {
 	return ip != nil && ip.IsLoopback()
 }
 
-// A Server is a running server and the lock on its folder.
+// A Server is a nats-server, the folder of its state, and the lock on that. The nats-server is replaced by another on the
+// same folder when its store has broken; to those who are connected it looks like a broker that was restarted.
 type Server struct {
-	server *server.Server
-	lock   *flock.Flock
-	token  string
-	log    *slog.Logger
+	o    Options
+	lock *flock.Flock
+	held os.FileInfo // the lock's file
+	disk disk
+
+	mu     sync.Mutex
+	server *server.Server // nil: none runs at the moment
 }
 
-// Start locks the folder and starts the server; it returns when the server takes connections.
+// Start locks the folder and starts the server; it returns when the server takes connections. Run looks after it.
 func Start(o Options) (*Server, error) {
 	if err := o.Check(); err != nil {
 		return nil, err
@@ -84,8 +90,11 @@ func Start(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{lock: lock, token: o.Token, log: o.Log}
-	if err := s.start(o); err != nil {
+	s := &Server{o: o, lock: lock, disk: disk{dir: o.Dir}}
+	if s.held, err = os.Stat(lock.Path()); err == nil {
+		err = s.start()
+	}
+	if err != nil {
 		s.Close()
 		return nil, err
 	}
@@ -109,7 +118,9 @@ func lockDir(dir string) (*flock.Flock, error) {
 	return lock, nil
 }
 
-func (s *Server) start(o Options) error {
+// start starts a nats-server on the folder and makes it the one that connections lead to.
+func (s *Server) start() error {
+	o := s.o
 	opts := &server.Options{
 		ServerName:         "authenta-ingest", // fixed: a stream's folder belongs to the server of this name
 		StoreDir:           filepath.Join(o.Dir, "jetstream"),
@@ -137,15 +148,25 @@ func (s *Server) start(o Options) error {
 	}
 	fatal := make(chan string, 8)
 	srv.SetLoggerV2(logger{o.Log, fatal}, false, false, false)
-	s.server = srv
 	srv.Start()
+	if err := s.awaitReady(srv, fatal); err != nil {
+		stop(srv)
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.server = srv
+	return nil
+}
+
+func (s *Server) awaitReady(srv *server.Server, fatal <-chan string) error {
 	for deadline := time.Now().Add(time.Minute); ; { // recovery of a large store takes a while
 		if srv.ReadyForConnections(100 * time.Millisecond) {
 			return nil
 		}
 		select {
 		case why := <-fatal:
-			return fmt.Errorf("start the embedded NATS server (INGEST_NATS_LISTEN=%s, INGEST_STATE_DIR=%s): %s%s", o.Listen, o.Dir, why, advice(why))
+			return fmt.Errorf("start the embedded NATS server (INGEST_NATS_LISTEN=%s, INGEST_STATE_DIR=%s): %s%s", s.o.Listen, s.o.Dir, why, advice(why))
 		default:
 		}
 		if time.Now().After(deadline) {
@@ -162,17 +183,33 @@ func advice(why string) string {
 	return ""
 }
 
+// current is the nats-server that runs, or nil.
+func (s *Server) current() *server.Server {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.server
+}
+
 // Addr returns where the server listens; empty with Off.
 func (s *Server) Addr() string {
-	if a := s.server.Addr(); a != nil {
-		return a.String()
+	if srv := s.current(); srv != nil && srv.Addr() != nil {
+		return srv.Addr().String()
 	}
 	return ""
 }
 
+// InProcessConn is a connection to the nats-server that runs now.
+func (s *Server) InProcessConn() (net.Conn, error) {
+	srv := s.current()
+	if srv == nil {
+		return nil, errors.New("the embedded NATS server is being restarted")
+	}
+	return srv.InProcessConn()
+}
+
 // Connect returns a connection that does not leave the process. The caller closes it before the server.
 func (s *Server) Connect() (*queue.Conn, error) {
-	c, err := queue.Connect("", s.log, nats.InProcessServer(s.server), nats.Token(s.token))
+	c, err := queue.Connect("", s.o.Log, nats.InProcessServer(s), nats.Token(s.o.Token))
 	if err != nil {
 		return nil, fmt.Errorf("connect to the embedded NATS server: %w", err)
 	}
@@ -181,9 +218,22 @@ func (s *Server) Connect() (*queue.Conn, error) {
 
 // Close stops the server, waits until its files are closed, and gives the folder back.
 func (s *Server) Close() error {
-	if s.server != nil {
-		s.server.Shutdown()
-		s.server.WaitForShutdown()
-	}
+	s.stop()
 	return s.lock.Unlock()
+}
+
+// stop ends the nats-server that runs, if one does.
+func (s *Server) stop() {
+	s.mu.Lock()
+	srv := s.server
+	s.server = nil
+	s.mu.Unlock()
+	if srv != nil {
+		stop(srv)
+	}
+}
+
+func stop(srv *server.Server) {
+	srv.Shutdown()
+	srv.WaitForShutdown()
 }

@@ -1,0 +1,88 @@
+package watcher
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/authenta/authenta-ingest/queue"
+)
+
+const (
+	// roomEvery is how often a full queue is asked whether it has room again.
+	roomEvery = time.Second
+	// tellTime is how long an event may take to publish; the disk it is written to may be the one that is full.
+	tellTime = time.Second
+)
+
+// room keeps the intake from reading files that the queue cannot take now: it is full, its disk is, or it is out of reach.
+type room struct {
+	queue *queue.Queue
+	log   *slog.Logger
+
+	mu    sync.Mutex
+	since time.Time // when there was none; zero: there is some
+}
+
+// wait returns when there is room. Its error is ctx's.
+func (r *room) wait(ctx context.Context) error {
+	if err := r.queue.Room(ctx); err != nil {
+		return r.waitAfter(ctx, err)
+	}
+	r.tell(ctx, nil)
+	return ctx.Err()
+}
+
+// waitAfter is wait for those who have found out why there is none.
+func (r *room) waitAfter(ctx context.Context, why error) error {
+	tick := time.NewTicker(roomEvery)
+	defer tick.Stop()
+	for ; why != nil; why = r.queue.Room(ctx) {
+		r.tell(ctx, why)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+	r.tell(ctx, nil)
+	return nil
+}
+
+// An intakeEvent is the message on <ns>.events.intake_paused and <ns>.events.intake_resumed.
+type intakeEvent struct {
+	At      time.Time `json:"at"`
+	Since   time.Time `json:"since"` // when the intake was paused
+	Message string    `json:"message,omitempty"`
+}
+
+// tell says, once, that files are no longer taken in, or that they are again.
+func (r *room) tell(ctx context.Context, why error) {
+	if ctx.Err() != nil {
+		return
+	}
+	r.mu.Lock()
+	since, now := r.since, time.Now()
+	if paused := !since.IsZero(); paused == (why != nil) {
+		r.mu.Unlock()
+		return
+	}
+	r.since = time.Time{}
+	if why != nil {
+		r.since = now
+	}
+	r.mu.Unlock()
+	e, kind := intakeEvent{At: now.UTC(), Since: since.UTC()}, "intake_resumed"
+	if why != nil {
+		e, kind = intakeEvent{At: now.UTC(), Since: now.UTC(), Message: why.Error()}, "intake_paused"
+		r.log.Warn("no more files are taken in, until the queue has room", "error", why)
+	} else {
+		r.log.Info("files are taken in again", "after", now.Sub(since).Round(time.Second))
+	}
+	ctx, cancel := context.WithTimeout(ctx, tellTime)
+	defer cancel()
+	if err := r.queue.Event(ctx, kind, kind+e.At.Format(time.RFC3339Nano), e); err != nil {
+		r.log.Debug("an event is not published", "kind", kind, "error", err)
+	}
+}
