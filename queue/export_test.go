@@ -25,6 +25,7 @@ const (
 	MaxAnswered  = maxAnswered
 	OrphanAge    = orphanAge
 	AnnounceTime = announceTime
+	MaxCrashes   = maxCrashes
 )
 
 func (r record) Revision() uint64 { return r.revision }

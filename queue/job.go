@@ -39,6 +39,7 @@ func (s State) stage() Stage {
 // A Drop is one arrival of a file.
 type Drop struct {
 	ID       DropID            `json:"id"`
+	RetryOf  DropID            `json:"retry_of,omitempty"` // the drop whose failure was retried for this one
 	URI      string            `json:"uri"`
 	Name     string            `json:"name"`
 	Meta     map[string]string `json:"meta,omitempty"`
@@ -73,6 +74,9 @@ type Job struct {
 	Attempts int       `json:"attempts,omitempty"` // PUTs begun
 	Refusals int       `json:"refusals,omitempty"` // PUTs that storage refused for what they were
 
+	Unanswered bool `json:"unanswered,omitempty"` // the call that may be under way has ended, or its process, and that is known
+	Crashes    int  `json:"crashes,omitempty"`    // how often work on it went down with its process, or would have
+
 	QueuedAt   time.Time `json:"queued_at"`
 	UploadedAt time.Time `json:"uploaded_at,omitzero"`
 	ResumedAt  time.Time `json:"resumed_at,omitzero"` // when a retry took it up again
@@ -85,9 +89,10 @@ type Job struct {
 
 // What bounds a record, so that with its verdict it fits a message of 1 MB, which is what servers take by default.
 const (
-	maxDrops    = 100
-	maxAnswered = 500
-	maxRecord   = 512 << 10 // bytes of its drops
+	maxDrops     = 100
+	maxAnswered  = 500
+	maxAbandoned = 8
+	maxRecord    = 512 << 10 // bytes of its drops
 )
 
 // size is about what the job's drops take in a record.
@@ -101,6 +106,12 @@ func (j Job) size() int {
 	}
 	return n
 }
+
+// underWay reports whether a call to the platform may be under way, or have ended without an answer.
+func (j Job) underWay() bool { return !j.Sending.IsZero() || !j.Creating.IsZero() }
+
+// cutOff reports whether the process that made a call has gone down in the middle of it, as far as is known.
+func (j Job) cutOff() bool { return j.underWay() && !j.Unanswered }
 
 // check finds what cannot be in a record that this package has written.
 func (j Job) check(key JobKey) error {

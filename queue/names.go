@@ -44,6 +44,13 @@ func DropIDOf(uri string, file FileID, d Digest, m Model) DropID {
 	return DropID(hex.EncodeToString(h.Sum(nil)[:12]))
 }
 
+// retryID is the id of a drop that stands for another whose job had failed then.
+func retryID(d DropID, failed time.Time) DropID {
+	h := sha256.New()
+	fmt.Fprintf(h, "retry %s %d", d, failed.UnixNano())
+	return DropID(hex.EncodeToString(h.Sum(nil)[:12]))
+}
+
 // A FileID is what tells one version of a file from another without reading it.
 type FileID struct {
 	Device  uint64    `json:"dev"`
@@ -79,6 +86,7 @@ const (
 	Unreadable     Reason = "unreadable"      // the file is gone, or may not be read
 	Changed        Reason = "changed"         // the file was altered while in work
 	TooLarge       Reason = "too_large"       // larger than the platform takes
+	Crash          Reason = "crashed"         // working on it has brought the program down
 )
 
 // Retryable reports whether another try may end differently.

@@ -132,7 +132,7 @@ func (q *Queue) submitEnded(ctx context.Context, r record, s Submission) (Accept
 	if stale {
 		return q.open(ctx, r.Key, s, r.revision)
 	}
-	next, err := r.Next(Retried{Drop: d, At: time.Now().UTC()})
+	next, err := r.Next(Retried{Drops: []Drop{d}, At: time.Now().UTC()})
 	if err != nil {
 		return "", err
 	}

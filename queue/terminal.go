@@ -7,6 +7,7 @@ import (
 // A Head is what every terminal message begins with: which drop it answers, and what was judged.
 type Head struct {
 	ID          DropID            `json:"id"`
+	RetryOf     DropID            `json:"retry_of,omitempty"` // the drop whose failure was retried
 	URI         string            `json:"uri"`
 	Name        string            `json:"name"`
 	Meta        map[string]string `json:"meta"`
@@ -47,7 +48,7 @@ func (j Job) head(d Drop) Head {
 		meta = map[string]string{}
 	}
 	return Head{
-		ID: d.ID, URI: d.URI, Name: d.Name, Meta: meta,
+		ID: d.ID, RetryOf: d.RetryOf, URI: d.URI, Name: d.Name, Meta: meta,
 		Digest: j.Digest, Size: j.Size, ContentType: j.ContentType, Model: j.Model, MediaID: j.MediaID,
 	}
 }

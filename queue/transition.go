@@ -38,7 +38,7 @@ type CreateStarted struct {
 }
 
 func (e CreateStarted) on(j Job) (Job, bool) {
-	j.Creating = e.At
+	j.Creating, j.Unanswered = e.At, false
 	if j.Name == "" {
 		j.Name = e.Name
 	}
@@ -114,13 +114,26 @@ func (e NotThereYet) on(j Job) (Job, bool) {
 type Abandoned struct{}
 
 func (Abandoned) on(j Job) (Job, bool) {
-	ok := j.State == Reserved
-	j.State = Queued
-	j.Abandoned = append(slices.Clip(j.Abandoned), j.MediaID)
-	j.Abandoned = j.Abandoned[max(0, len(j.Abandoned)-8):]
-	j.MediaID, j.UploadURL, j.URLExpires = "", "", time.Time{}
-	j.Sending, j.Asked = time.Time{}, time.Time{}
+	return j.anew(), j.State == Reserved
+}
+
+// Unanswered: the call under way has ended without an answer that says what became of it, and the process that made it
+// knows. Where nobody says so, that process has gone down in the middle of it.
+type Unanswered struct{}
+
+func (Unanswered) on(j Job) (Job, bool) {
+	ok := j.underWay()
+	j.Unanswered = true
 	return j, ok
+}
+
+// Crashed: the process that had the job in hand has gone down in the middle of a call, or would have.
+type Crashed struct{}
+
+func (Crashed) on(j Job) (Job, bool) {
+	j.Crashes++
+	j.Unanswered = j.underWay() // so that it is counted once
+	return j, !j.State.ended()
 }
 
 // Taken: the platform has the bytes.
@@ -157,36 +170,53 @@ func (e GaveUp) on(j Job) (Job, bool) {
 	return j, ok
 }
 
-// Retried: a failed job goes on where it stopped, for a drop that wants its answer. The earlier drops have
-// had theirs.
+// Retried: a failed job goes on, for drops that want its answer. The earlier drops have had theirs.
 type Retried struct {
-	Drop Drop
-	At   time.Time
+	Drops    []Drop
+	Reverify bool // begin anew and pay again, instead of going on where it stopped
+	At       time.Time
 }
 
 func (e Retried) on(j Job) (Job, bool) {
-	ok := j.State == Failed && j.Stopped != ""
+	ok := j.State == Failed && j.Stopped != "" && len(e.Drops) > 0
 	j.State, j.Stopped, j.Fault, j.EndedAt = j.Stopped, "", nil, time.Time{}
+	j.Refusals, j.Crashes = 0, 0
 	j.Answered = slices.Clip(j.Answered)
 	for _, d := range j.Drops {
-		if d.ID != e.Drop.ID {
+		if !slices.ContainsFunc(e.Drops, func(e Drop) bool { return e.ID == d.ID }) {
 			j.Answered = append(j.Answered, d.ID)
 		}
 	}
 	j.Answered = j.Answered[max(0, len(j.Answered)-maxAnswered):]
-	j.Drops, j.ResumedAt = []Drop{e.Drop}, e.At
+	j.Drops, j.ResumedAt = slices.Clone(e.Drops), e.At
+	if e.Reverify {
+		j = j.anew()
+	}
 	return j, ok
 }
 
+// anew takes a job back to its beginning. Its media record is given up, whatever it has.
+func (j Job) anew() Job {
+	j.State = Queued
+	j.Abandoned = slices.Clip(j.Abandoned)
+	if j.MediaID != "" {
+		j.Abandoned = append(j.Abandoned, j.MediaID)
+	}
+	j.Abandoned = j.Abandoned[max(0, len(j.Abandoned)-maxAbandoned):]
+	j.MediaID, j.UploadURL, j.URLExpires = "", "", time.Time{}
+	j.Sending, j.Asked, j.UploadedAt, j.Unanswered = time.Time{}, time.Time{}, time.Time{}, false
+	return j
+}
+
 func (j Job) sending(at time.Time) Job {
-	j.Sending, j.Asked = at, time.Time{}
+	j.Sending, j.Asked, j.Unanswered = at, time.Time{}, false
 	j.Attempts++
 	return j
 }
 
 func (j Job) uploaded(at time.Time) Job {
 	j.State, j.UploadedAt = Uploaded, at
-	j.Sending, j.Asked = time.Time{}, time.Time{}
+	j.Sending, j.Asked, j.Unanswered, j.Crashes = time.Time{}, time.Time{}, false, 0
 	j.UploadURL, j.URLExpires = "", time.Time{}
 	return j
 }

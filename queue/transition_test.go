@@ -27,7 +27,7 @@ func stuffed(state queue.State) queue.Job {
 		Key: "k-DF-1", Digest: "k", Size: 7, ContentType: "video/mp4", Model: "DF-1", Name: "given-before",
 		State: state, Drops: []queue.Drop{drop("first")}, Answered: []queue.DropID{"earlier"},
 		MediaID: "mid-0", UploadURL: "https://storage.example/0", URLExpires: t1, Abandoned: []string{"older"},
-		Creating: t1, Sending: t1, Asked: t1, Attempts: 3, Refusals: 2,
+		Creating: t1, Sending: t1, Asked: t1, Attempts: 3, Refusals: 2, Unanswered: true, Crashes: 4,
 		QueuedAt: t1, UploadedAt: t1, ResumedAt: t1, EndedAt: t1,
 		Judgement: &queue.Judgement{Outcome: queue.Real}, Fault: &queue.Fault{Reason: queue.Changed}, Stopped: queue.Reserved,
 	}
@@ -47,7 +47,7 @@ var transitions = []struct {
 	},
 	{
 		queue.CreateStarted{Name: "given-later", At: t2}, []queue.State{queue.Queued},
-		func(j *queue.Job) { j.Creating = t2 },
+		func(j *queue.Job) { j.Creating, j.Unanswered = t2, false },
 	},
 	{
 		queue.CreateRefused{}, []queue.State{queue.Queued},
@@ -58,7 +58,7 @@ var transitions = []struct {
 		func(j *queue.Job) {
 			j.State, j.Creating = queue.Reserved, time.Time{}
 			j.MediaID, j.UploadURL, j.URLExpires = "mid-1", "https://storage.example/1", t2
-			j.Sending, j.Asked, j.Attempts = t2, time.Time{}, 4
+			j.Sending, j.Asked, j.Attempts, j.Unanswered = t2, time.Time{}, 4, false
 		},
 	},
 	{
@@ -66,11 +66,12 @@ var transitions = []struct {
 		func(j *queue.Job) {
 			j.State, j.Creating, j.MediaID, j.UploadedAt = queue.Uploaded, time.Time{}, "mid-1", t2
 			j.Sending, j.Asked, j.UploadURL, j.URLExpires = time.Time{}, time.Time{}, "", time.Time{}
+			j.Unanswered, j.Crashes = false, 0
 		},
 	},
 	{
 		queue.SendStarted{At: t2}, []queue.State{queue.Reserved},
-		func(j *queue.Job) { j.Sending, j.Asked, j.Attempts = t2, time.Time{}, 4 },
+		func(j *queue.Job) { j.Sending, j.Asked, j.Attempts, j.Unanswered = t2, time.Time{}, 4, false },
 	},
 	{
 		queue.SendFailed{}, []queue.State{queue.Reserved},
@@ -89,14 +90,23 @@ var transitions = []struct {
 		func(j *queue.Job) {
 			j.State, j.Abandoned = queue.Queued, []string{"older", "mid-0"}
 			j.MediaID, j.UploadURL, j.URLExpires = "", "", time.Time{}
-			j.Sending, j.Asked = time.Time{}, time.Time{}
+			j.Sending, j.Asked, j.UploadedAt, j.Unanswered = time.Time{}, time.Time{}, time.Time{}, false
 		},
+	},
+	{
+		queue.Unanswered{}, []queue.State{queue.Queued, queue.Reserved, queue.Uploaded, queue.Judged, queue.Failed},
+		func(j *queue.Job) { j.Unanswered = true },
+	},
+	{
+		queue.Crashed{}, []queue.State{queue.Queued, queue.Reserved, queue.Uploaded},
+		func(j *queue.Job) { j.Unanswered, j.Crashes = true, 5 },
 	},
 	{
 		queue.Taken{At: t2}, []queue.State{queue.Reserved},
 		func(j *queue.Job) {
 			j.State, j.UploadedAt = queue.Uploaded, t2
 			j.Sending, j.Asked, j.UploadURL, j.URLExpires = time.Time{}, time.Time{}, "", time.Time{}
+			j.Unanswered, j.Crashes = false, 0
 		},
 	},
 	{
@@ -112,11 +122,24 @@ var transitions = []struct {
 		},
 	},
 	{
-		queue.Retried{Drop: drop("second"), At: t2}, []queue.State{queue.Failed},
+		queue.Retried{Drops: []queue.Drop{drop("second")}, At: t2}, []queue.State{queue.Failed},
 		func(j *queue.Job) {
 			j.State, j.Stopped, j.Fault, j.EndedAt = queue.Reserved, "", nil, time.Time{}
 			j.Drops, j.ResumedAt = []queue.Drop{drop("second")}, t2
 			j.Answered = []queue.DropID{"earlier", "first"}
+			j.Refusals, j.Crashes = 0, 0
+		},
+	},
+	{
+		queue.Retried{Drops: []queue.Drop{drop("second")}, Reverify: true, At: t2}, []queue.State{queue.Failed},
+		func(j *queue.Job) {
+			j.State, j.Stopped, j.Fault, j.EndedAt = queue.Queued, "", nil, time.Time{}
+			j.Drops, j.ResumedAt = []queue.Drop{drop("second")}, t2
+			j.Answered = []queue.DropID{"earlier", "first"}
+			j.Refusals, j.Crashes = 0, 0
+			j.MediaID, j.UploadURL, j.URLExpires = "", "", time.Time{}
+			j.Abandoned = []string{"older", "mid-0"}
+			j.Sending, j.Asked, j.UploadedAt, j.Unanswered = time.Time{}, time.Time{}, time.Time{}, false
 		},
 	},
 }
@@ -170,8 +193,8 @@ func TestRetriesLeaveTheAnsweredDropsOfTheJobBeforeAlone(t *testing.T) {
 	roomy.Answered = append(make([]queue.DropID, 0, 8), roomy.Answered...)
 	one, other := roomy, roomy
 	other.Drops = []queue.Drop{drop("other")}
-	one, _ = one.Next(queue.Retried{Drop: drop("a"), At: t2})
-	other, _ = other.Next(queue.Retried{Drop: drop("b"), At: t2})
+	one, _ = one.Next(queue.Retried{Drops: []queue.Drop{drop("a")}, At: t2})
+	other, _ = other.Next(queue.Retried{Drops: []queue.Drop{drop("b")}, At: t2})
 	if one.Answered[1] != "first" || other.Answered[1] != "other" {
 		t.Errorf("answered %v and %v", one.Answered, other.Answered)
 	}
@@ -194,7 +217,7 @@ func TestNotThereYetNeedsAPutUnderWay(t *testing.T) {
 }
 
 func TestARetryNeedsAPlaceToGoOn(t *testing.T) {
-	if _, err := (queue.Job{State: queue.Failed}).Next(queue.Retried{Drop: drop("d"), At: t1}); err == nil {
+	if _, err := (queue.Job{State: queue.Failed}).Next(queue.Retried{Drops: []queue.Drop{drop("d")}, At: t1}); err == nil {
 		t.Error("accepted without a state to go on in")
 	}
 }
@@ -237,7 +260,7 @@ func TestARetriedJobRemembersALimitedNumberOfAnsweredDrops(t *testing.T) {
 		if j, err = j.Next(queue.GaveUp{Fault: queue.Fault{Reason: queue.Timeout}, At: t1}); err != nil {
 			t.Fatal(err)
 		}
-		if j, err = j.Next(queue.Retried{Drop: drop(fmt.Sprint(i)), At: t2}); err != nil {
+		if j, err = j.Next(queue.Retried{Drops: []queue.Drop{drop(fmt.Sprint(i))}, At: t2}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -279,7 +302,7 @@ func TestAJobThatFailedInDoubtGoesOnInDoubt(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		after, err := failed.Next(queue.Retried{Drop: drop("d"), At: t2})
+		after, err := failed.Next(queue.Retried{Drops: []queue.Drop{drop("d")}, At: t2})
 		if err != nil || after.State != state || after.Creating != before.Creating || after.Sending != before.Sending || after.MediaID != before.MediaID {
 			t.Errorf("failed when %s in doubt, and went on as\n%s\n%v", state, pretty(t, after), err)
 		}

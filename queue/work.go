@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -207,6 +208,35 @@ func (q *Queue) decide(ctx context.Context, p Pool, key JobKey, msg jetstream.Ms
 		}
 		return Done()
 	}
+	if r.cutOff() {
+		if err := t.Apply(ctx, Crashed{}); err != nil {
+			return RetryAfter(time.Second)
+		}
+		q.Log.Info("the work on a file was cut off, and goes on", "file", r.Drops[0].URI, "times", t.Crashes)
+		if t.Crashes >= maxCrashes {
+			return Reject(Fault{Reason: Crash, Message: fmt.Sprintf("the program has gone down %d times while it had this file in work", t.Crashes)})
+		}
+	}
+	return q.handle(ctx, p, t)
+}
+
+// maxCrashes is how often the work on a file may bring the program down before it is given up: not so few that restarts that
+// have other reasons fail a file which takes long to upload.
+const maxCrashes = 5
+
+// handle has the handler do the next step. A panic in it would be met again and again: the job is handed out again.
+func (q *Queue) handle(ctx context.Context, p Pool, t *Task) (s Settlement) {
+	defer func() {
+		v := recover()
+		if v == nil {
+			return
+		}
+		q.Log.Error("work on a file has panicked", "file", t.Drops[0].URI, "job", t.Key, "panic", v, "stack", string(debug.Stack()))
+		s = RetryAfter(time.Second)
+		if err := t.Apply(ctx, Crashed{}); err == nil && t.Crashes >= maxCrashes {
+			s = Reject(Fault{Reason: Crash, Message: fmt.Sprintf("working on it has panicked: %v", v)})
+		}
+	}()
 	return p.Handle(ctx, t)
 }
 

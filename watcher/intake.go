@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"syscall"
 	"time"
@@ -48,6 +49,11 @@ func (w *Watcher) take(ctx context.Context, g sighting, buf []byte) (again bool)
 	if w.room.wait(ctx) != nil {
 		return true
 	}
+	defer func() {
+		if v := recover(); v != nil {
+			again = w.crashed(ctx, g, v)
+		}
+	}()
 	entry, err := w.Queue.Entry(ctx, g.path)
 	if err != nil { // taken for new, it might be paid for again
 		w.waits(ctx, g, err)
@@ -70,6 +76,16 @@ func (w *Watcher) take(ctx context.Context, g sighting, buf []byte) (again bool)
 	case unreadable(err): // told once a version, tried at every scan
 		err = w.refuse(ctx, g, "", queue.Fault{Reason: queue.Unreadable, Message: err.Error()})
 	}
+	if err != nil {
+		w.waits(ctx, g, err)
+	}
+	return err != nil
+}
+
+// crashed refuses a file that has made the intake panic: it would do so again and again.
+func (w *Watcher) crashed(ctx context.Context, g sighting, v any) (again bool) {
+	w.Log.Error("taking a file in has panicked", "file", g.path, "panic", v, "stack", string(debug.Stack()))
+	err := w.refuse(ctx, g, "", queue.Fault{Reason: queue.Crash, Message: fmt.Sprintf("taking it in has panicked: %v", v)})
 	if err != nil {
 		w.waits(ctx, g, err)
 	}

@@ -169,3 +169,24 @@ func TestTwoFailuresOfAFileHaveTwoDrops(t *testing.T) {
 		t.Errorf("failures %+v", failed)
 	}
 }
+
+func TestAFileThatMakesTheIntakePanicIsRefusedOnceAndTheOthersAreTakenIn(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	bad, good := put(t, filepath.Join(w.dir, "bad.jpg"), picture(1)), put(t, filepath.Join(w.dir, "good.jpg"), picture(2))
+	panicking := w.open(func(at string) {
+		if at == "before $KV.authenta-ledger."+string(queue.KeyOf(digestOf(picture(1)), "AC-1")) {
+			panic("cannot be")
+		}
+	})
+	for range 2 {
+		w.scanned(func(o *Options) { o.Queue = panicking })
+	}
+	if got := w.arrivals(); len(got) != 1 || got[0].path != good {
+		t.Errorf("arrived: %v", got)
+	}
+	failed := w.failures()
+	if len(failed) != 1 || pathOf(t, failed[0].URI) != bad || failed[0].Reason != queue.Crash || !strings.Contains(failed[0].Message, "cannot be") {
+		t.Errorf("failures %+v", failed)
+	}
+}

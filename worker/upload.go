@@ -150,6 +150,8 @@ func (w *Worker) create(ctx context.Context, t *queue.Task) (turn, queue.Settlem
 	if err != nil {
 		if e, ok := errors.AsType[*authenta.Error](err); ok && !e.MaybeDone {
 			w.note(t, queue.CreateRefused{})
+		} else {
+			w.note(t, queue.Unanswered{})
 		}
 		return turn, turn.refused(ctx, err), false
 	}
@@ -180,12 +182,15 @@ func (w *Worker) send(ctx context.Context, t *queue.Task, turn turn, file *os.Fi
 		turn.answered(ctx)
 		return queue.HandOver()
 	case ctx.Err() != nil: // we broke it off ourselves
-		if !e.MaybeDone {
+		if e.MaybeDone {
+			w.note(t, queue.Unanswered{})
+		} else {
 			w.note(t, queue.SendFailed{})
 		}
 		turn.withdrawn(ctx)
 		return queue.RetryAfter(0)
-	case e.MaybeDone: // the ledger says so already
+	case e.MaybeDone:
+		w.note(t, queue.Unanswered{})
 	case e.Kind == authenta.KindURLExpired:
 		w.note(t, queue.Abandoned{})
 	case e.Kind == authenta.KindStorageRefused || e.Kind == authenta.KindRejected:

@@ -129,6 +129,59 @@ AUTHENTA_QUERY_QUOTA are counted from zero again.`,
 	return cmd
 }
 
+func retryCommand() *cobra.Command {
+	var p control.RetryRequest
+	cmd := &cobra.Command{
+		Use:   "retry [KEY... | --all]",
+		Short: "Try files again that could not be judged",
+		Long: `Have failed files go on where they stopped: one whose result did not come in time is
+asked about again, and nothing is paid twice. A KEY is the key that 'status' shows, the
+beginning of one (6 characters or more), or the id of a failure message.
+
+--all takes every failure that may end differently; not those files that the platform
+has refused. With --reverify the file is uploaded, and paid for, again.
+
+The answer is a new message; its field retry_of names the failure.`,
+		RunE: func(cmd *cobra.Command, names []string) error {
+			if p.Names = names; p.All == (len(names) > 0) {
+				return &exitError{exitUsage, errors.New("retry: name the failures to retry, or say --all (see 'authenta-ingest status')")}
+			}
+			return ask(cmd, func(ctx context.Context, r control.Remote) error { return retry(ctx, cmd.OutOrStdout(), r, p) })
+		},
+	}
+	cmd.Flags().BoolVar(&p.All, "all", false, "everything that failed and may end differently")
+	cmd.Flags().BoolVar(&p.Reverify, "reverify", false, "begin anew: upload the files again, and pay for them again")
+	return cmd
+}
+
+// retry asks for as much as one request does, until all is done, and says what became of it.
+func retry(ctx context.Context, w io.Writer, r control.Remote, p control.RetryRequest) error {
+	retried, refused := 0, 0
+	for {
+		reply, err := r.Retry(ctx, p)
+		if err != nil {
+			return err
+		}
+		for _, j := range reply.Retried {
+			fmt.Fprintf(w, "retried      %s  %s\n", j.Job.Short(), j.Name)
+		}
+		for _, j := range reply.Refused {
+			fmt.Fprintf(w, "not retried  %s: %s\n", j.Name, j.Why)
+		}
+		retried, refused = retried+len(reply.Retried), refused+len(reply.Refused)
+		if p.From = reply.Next; p.From == 0 {
+			break
+		}
+	}
+	switch {
+	case refused > 0:
+		return fmt.Errorf("%d retried, %d not", retried, refused)
+	case retried == 0:
+		fmt.Fprintln(w, "nothing to retry")
+	}
+	return nil
+}
+
 var gateNames = []string{control.OfUploads, control.OfPolls, control.OfAll}
 
 func gatesOf(args []string) string {

@@ -7,6 +7,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/authenta/authenta-ingest/queue"
 	"github.com/authenta/authenta-ingest/queue/control"
 )
 
@@ -32,9 +33,17 @@ func writeStatus(w io.Writer, s control.Status) error {
 		row(first(i, "workers"), "%s since %s", m, m.Since.Local().Format(time.DateTime))
 	}
 	for i, f := range s.Failures {
-		row(first(i, "last failures"), "%s  %s  %s: %s", f.FailedAt.Local().Format(time.DateTime), f.Name, f.Reason, oneLine(f.Message))
+		row(first(i, "last failures"), "%s  %s  %s  %s: %s", f.FailedAt.Local().Format(time.DateTime), failureKey(f), f.Name, f.Reason, oneLine(f.Message))
 	}
 	return table.Flush()
+}
+
+// failureKey is what a person may give to 'retry'.
+func failureKey(f queue.Failure) string {
+	if f.Job() == "" { // nothing can be retried
+		return strings.Repeat("-", 12)
+	}
+	return f.Job().Short()
 }
 
 // first is the name of a list's first row; the others have none.

@@ -14,11 +14,12 @@ import (
 )
 
 // The requests of the control service, each a subject below <ns>.ctl. Every process of a cluster answers; a request goes
-// to one of them. All of them are answered with a Status.
+// to one of them. Those of the first three are answered with a Status.
 const (
 	statusVerb = "status"
 	pauseVerb  = "pause"
 	resumeVerb = "resume"
+	retryVerb  = "retry"
 )
 
 // answerTime bounds what a request may take.
@@ -48,17 +49,18 @@ type ResumeRequest struct {
 // serve answers requests until ctx ends.
 func (c *Cluster) serve(ctx context.Context) error {
 	service, err := micro.AddService(c.Queue.NATS(), micro.Config{
-		Name: "authenta-ingest", Version: "1.0.0", Description: "status, pause and resume of " + c.Self.String(),
+		Name: "authenta-ingest", Version: "1.0.0", Description: "status, pause, resume and retry of " + c.Self.String(),
 	})
 	if err != nil {
 		return fmt.Errorf("start the control service: %w", err)
 	}
 	defer func() { _ = service.Stop() }() // an error means that the connection is gone, and took it along
 	group := service.AddGroup(string(c.Queue.Namespace) + ".ctl")
-	for verb, do := range map[string]func(context.Context, []byte) error{
-		statusVerb: func(context.Context, []byte) error { return nil },
-		pauseVerb:  c.pause,
-		resumeVerb: c.resume,
+	for verb, do := range map[string]doer{
+		statusVerb: c.thenStatus(nil),
+		pauseVerb:  c.thenStatus(c.pause),
+		resumeVerb: c.thenStatus(c.resume),
+		retryVerb:  c.retry,
 	} {
 		err := group.AddEndpoint(verb, micro.HandlerFunc(func(r micro.Request) { c.answer(ctx, r, do) }))
 		if err != nil {
@@ -69,17 +71,28 @@ func (c *Cluster) serve(ctx context.Context) error {
 	return nil
 }
 
-// answer does what a request asks for, and says how things are then.
-func (c *Cluster) answer(ctx context.Context, r micro.Request, do func(context.Context, []byte) error) {
+// A doer does what a request asks for, and returns the answer.
+type doer func(context.Context, []byte) (any, error)
+
+// thenStatus does something and answers how things are then.
+func (c *Cluster) thenStatus(do func(context.Context, []byte) error) doer {
+	return func(ctx context.Context, data []byte) (any, error) {
+		if do != nil {
+			if err := do(ctx, data); err != nil {
+				return nil, err
+			}
+		}
+		return c.Status(ctx)
+	}
+}
+
+// answer does what a request asks for.
+func (c *Cluster) answer(ctx context.Context, r micro.Request, do doer) {
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
-	err := do(ctx, r.Data())
-	var s Status
+	reply, err := do(ctx, r.Data())
 	if err == nil {
-		s, err = c.Status(ctx)
-	}
-	if err == nil {
-		err = r.RespondJSON(s)
+		err = r.RespondJSON(reply)
 	} else {
 		err = r.Error("500", err.Error(), nil)
 	}
@@ -155,40 +168,44 @@ type Remote struct {
 }
 
 // Status asks how the cluster is doing.
-func (r Remote) Status(ctx context.Context) (Status, error) {
-	return r.ask(ctx, statusVerb, struct{}{})
+func (r Remote) Status(ctx context.Context) (s Status, err error) {
+	return s, r.ask(ctx, statusVerb, struct{}{}, &s)
 }
 
 // Pause closes gates by hand, for all.
-func (r Remote) Pause(ctx context.Context, p PauseRequest) (Status, error) {
-	return r.ask(ctx, pauseVerb, p)
+func (r Remote) Pause(ctx context.Context, p PauseRequest) (s Status, err error) {
+	return s, r.ask(ctx, pauseVerb, p, &s)
 }
 
 // Resume opens gates by hand, for all.
-func (r Remote) Resume(ctx context.Context, p ResumeRequest) (Status, error) {
-	return r.ask(ctx, resumeVerb, p)
+func (r Remote) Resume(ctx context.Context, p ResumeRequest) (s Status, err error) {
+	return s, r.ask(ctx, resumeVerb, p, &s)
 }
 
-func (r Remote) ask(ctx context.Context, verb string, request any) (Status, error) {
+// Retry has failed jobs go on. Where the reply says that there is more, the request is to be made again from there.
+func (r Remote) Retry(ctx context.Context, p RetryRequest) (reply RetryReply, err error) {
+	return reply, r.ask(ctx, retryVerb, p, &reply)
+}
+
+func (r Remote) ask(ctx context.Context, verb string, request, reply any) error {
 	data, err := json.Marshal(request)
 	if err != nil {
-		return Status{}, err
+		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*answerTime)
 	defer cancel()
 	msg, err := r.Conn.RequestWithContext(ctx, string(r.Namespace)+".ctl."+verb, data)
 	switch {
 	case errors.Is(err, nats.ErrNoResponders):
-		return Status{}, fmt.Errorf("no daemon answers in the namespace %s at this NATS server: is one running?", r.Namespace)
+		return fmt.Errorf("no daemon answers in the namespace %s at this NATS server: is one running?", r.Namespace)
 	case err != nil:
-		return Status{}, fmt.Errorf("ask the daemon to %s: %w", verb, err)
+		return fmt.Errorf("ask the daemon to %s: %w", verb, err)
 	}
 	if said := msg.Header.Get(micro.ErrorHeader); said != "" {
-		return Status{}, errors.New(said)
+		return errors.New(said)
 	}
-	var s Status
-	if err := json.Unmarshal(msg.Data, &s); err != nil {
-		return Status{}, fmt.Errorf("the daemon's answer cannot be read (is it of another version?): %w", err)
+	if err := json.Unmarshal(msg.Data, reply); err != nil {
+		return fmt.Errorf("the daemon's answer cannot be read (is it of another version?): %w", err)
 	}
-	return s, nil
+	return nil
 }
