@@ -13,6 +13,8 @@ var (
 	Enqueue = (*Queue).enqueue
 	Deliver = (*Queue).deliver
 
+	ReconcileOlderThan = (*Queue).reconcile
+
 	VerdictOf = Job.verdict
 	FailureOf = Job.failure
 

@@ -158,7 +158,7 @@ func newDaemon(s settings, q *queue.Queue, client *authenta.Client, exclude []st
 	if err != nil {
 		return nil, err
 	}
-	return &daemon{queue: q, cluster: cluster, worker: work, watcher: watch}, nil
+	return &daemon{queue: q, cluster: cluster, worker: work, watcher: watch, log: log}, nil
 }
 
 // insideSandbox starts a simulated platform, which remembers across restarts, and points the settings to it.
@@ -255,6 +255,7 @@ type daemon struct {
 	watcher *watcher.Watcher
 	report  *report
 	broker  *broker
+	log     *slog.Logger
 }
 
 // errOnceDone ends the parts when --once has nothing left to wait for.
@@ -285,6 +286,7 @@ func (d *daemon) run(ctx context.Context, once bool) error {
 	}
 	part("worker", d.worker.Run)
 	part("watcher", d.watcher.Run)
+	part("upkeep", d.upkeep)
 	part("report, cluster or broker", func(ctx context.Context) error {
 		select {
 		case <-ctx.Done():

@@ -124,6 +124,12 @@ func (c *Cluster) Members() []Member {
 	return list
 }
 
+// Leads reports whether this process is the one that does what one has to do for all: the longest-serving.
+func (c *Cluster) Leads() bool {
+	members := c.Members()
+	return len(members) > 0 && members[0].ID == c.Self.ID
+}
+
 // Size is how many work now, this process included.
 func (c *Cluster) Size() int {
 	c.mu.Lock()

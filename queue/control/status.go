@@ -24,6 +24,7 @@ type Status struct {
 	Rates     Rates           `json:"rates"`
 	Workers   []Member        `json:"workers"`
 	Failures  []queue.Failure `json:"failures"` // the last ones, newest first
+	Mended    queue.Mended    `json:"mended"`   // since the store is there
 }
 
 // An IntakeStatus says whether files are taken in.
@@ -68,12 +69,16 @@ func (c *Cluster) Status(ctx context.Context) (Status, error) {
 	if err != nil {
 		return Status{}, err
 	}
+	mended, err := c.Queue.Mended(ctx)
+	if err != nil {
+		return Status{}, err
+	}
 	s := Status{
 		At: now(), Namespace: string(c.Queue.Namespace), Platform: c.Queue.Platform,
 		Queued: depths.Upload, Awaiting: depths.Await,
 		Uploads: gateStatus(c.Uploads.State()), Polls: gateStatus(c.Polls.State()),
 		Budget: c.Budget.Counts().status(depths.Await), Rates: Rates{c.MutationRate, c.QueryRate},
-		Workers: c.Members(), Failures: failures,
+		Workers: c.Members(), Failures: failures, Mended: mended,
 	}
 	if err := c.Queue.Room(ctx); err != nil {
 		s.Intake = IntakeStatus{Paused: true, Message: err.Error()}
