@@ -444,7 +444,7 @@ func TestAResultThatCannotBeWrittenIsNotAskedForAllTheTime(t *testing.T) {
 	}
 }
 
-// A message is left whose record is gone. While a worker drops it, the content comes again.
+// A message is left whose record is gone. While it is dropped, the content comes again.
 func TestASubmitBesideADroppedMessageIsNotLost(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
@@ -454,12 +454,13 @@ func TestASubmitBesideADroppedMessageIsNotLost(t *testing.T) {
 	}
 	var once sync.Once
 	worker := openQueue(t, s.conn, step(func(point string) {
-		if point == "before ack" {
+		if point == "before drop" {
 			once.Do(func() { submit(t, s.Queue, a, queue.AcceptedNew) })
 		}
 	}))
-	old := &altered{Msg: take(t, s.Queue, queue.Upload), age: queue.OrphanAge + time.Second}
-	queue.Deliver(worker, context.Background(), queue.Pool{Stage: queue.Upload}, old)
+	if _, err := worker.Recover(deadline(t)); err != nil {
+		t.Fatal(err)
+	}
 	judgeAll(t, s.Queue)
 	awaitAnswer(t, s.Queue, a.Drop.ID, "verdict fake")
 }

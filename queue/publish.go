@@ -26,9 +26,13 @@ type write struct {
 	last    int64         // expected last sequence of the subject; anySequence: whatever it is
 	ttl     time.Duration // 0: for ever
 	removal bool          // it says that the record is gone
+	state   State         // of the job whose record it is, for those who read headers only; empty: it is none
 }
 
-const anySequence = -1
+const (
+	anySequence = -1
+	stateHeader = "Authenta-State"
+)
 
 func (w write) msg() *nats.Msg {
 	m := nats.NewMsg(w.subject)
@@ -41,6 +45,9 @@ func (w write) msg() *nats.Msg {
 	}
 	if w.ttl > 0 {
 		m.Header.Set(jetstream.MsgTTLHeader, w.ttl.Round(time.Second).String())
+	}
+	if w.state != "" {
+		m.Header.Set(stateHeader, string(w.state))
 	}
 	if w.removal {
 		m.Header.Set("KV-Operation", "PURGE")

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -71,7 +72,9 @@ type Queue struct {
 
 	rooms struct{ jobs, ledger, files *room }
 
-	inHand sync.Map // Stage + JobKey of what this process works on
+	inHand  sync.Map     // Stage + JobKey of what this process works on
+	company sync.RWMutex // held for writing by the one job that has none
+	suspect atomic.Bool  // something was met that a loss has left
 }
 
 // minVersion is the first nats-server with per-message TTLs, which the ledger's terminal records need.

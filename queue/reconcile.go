@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -15,13 +16,34 @@ import (
 // Mended counts what was found amiss between the ledger, the queues and the streams, and mended.
 type Mended struct {
 	Requeued  int `json:"requeued"`  // jobs in work that had no message on a queue
+	Restored  int `json:"restored"`  // jobs that the ledger had forgotten, and whose answers were on a stream
 	Announced int `json:"announced"` // answers that were in the ledger and on no stream
 	Forgotten int `json:"forgotten"` // files of which it was not certain that their drops are in the ledger: they are taken in again
 	Evicted   int `json:"evicted"`   // verdicts that were forgotten before their time, because the ledger was filling up
 }
 
+// String lists what there is.
+func (m Mended) String() string {
+	var parts []string
+	for _, p := range []struct {
+		n    int
+		what string
+	}{
+		{m.Requeued, "jobs put back on a queue"}, {m.Restored, "answers written into the ledger"}, {m.Announced, "answers published again"},
+		{m.Forgotten, "files to be taken in again"}, {m.Evicted, "verdicts forgotten before their time"},
+	} {
+		if p.n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", p.n, p.what))
+		}
+	}
+	if len(parts) == 0 {
+		return "nothing"
+	}
+	return strings.Join(parts, ", ")
+}
+
 func (m Mended) plus(n Mended) Mended {
-	return Mended{m.Requeued + n.Requeued, m.Announced + n.Announced, m.Forgotten + n.Forgotten, m.Evicted + n.Evicted}
+	return Mended{m.Requeued + n.Requeued, m.Restored + n.Restored, m.Announced + n.Announced, m.Forgotten + n.Forgotten, m.Evicted + n.Evicted}
 }
 
 // settledAge is how old a record has to be to be looked at: whoever wrote it may just be about to queue its job.
@@ -51,15 +73,12 @@ func (q *Queue) reconcile(ctx context.Context, age time.Duration) (Mended, error
 	if err != nil {
 		return m, err
 	}
-	err = q.scan(ctx, q.ledger, time.Time{}, func(r entry) error {
+	var old []entry
+	err = q.scan(ctx, q.ledger, func(r entry) error {
 		switch {
 		case r.ends && excess > 0:
-			gone, err := q.evict(ctx, r)
-			if gone {
-				m.Evicted++
-				excess -= r.size
-			}
-			return err
+			old = append(old, r)
+			excess -= r.size
 		case !r.ends && time.Since(r.at) > age:
 			put, err := q.requeue(ctx, JobKey(lastToken(r.subject)))
 			if put {
@@ -69,10 +88,16 @@ func (q *Queue) reconcile(ctx context.Context, age time.Duration) (Mended, error
 		}
 		return nil
 	})
+	if err == nil {
+		m.Evicted, err = q.evictAll(ctx, old)
+	}
+	if err == nil {
+		err = q.note(ctx, m)
+	}
 	if err != nil {
 		return m, fmt.Errorf("compare the ledger with the queues: %w", err)
 	}
-	return m, q.note(ctx, m)
+	return m, nil
 }
 
 // Filling reports whether the ledger is so full that Reconcile would forget verdicts.
@@ -116,6 +141,26 @@ func (q *Queue) requeue(ctx context.Context, key JobKey) (bool, error) {
 	return err == nil, err
 }
 
+// evictAll forgets ended jobs, and counts them. It is noted before: their files are not lost.
+func (q *Queue) evictAll(ctx context.Context, old []entry) (n int, err error) {
+	if len(old) == 0 {
+		return 0, nil
+	}
+	if err := q.noteEvicted(ctx, old[len(old)-1].at); err != nil {
+		return 0, err
+	}
+	for _, r := range old {
+		gone, err := q.evict(ctx, r)
+		if err != nil {
+			return n, err
+		}
+		if gone {
+			n++
+		}
+	}
+	return n, nil
+}
+
 // evict forgets an ended job, unless its message is still to be acknowledged.
 func (q *Queue) evict(ctx context.Context, r entry) (bool, error) {
 	switch err := q.gone(ctx, JobKey(lastToken(r.subject))); {
@@ -131,43 +176,114 @@ func (q *Queue) evict(ctx context.Context, r entry) (bool, error) {
 	return err == nil, err
 }
 
+// Stuck reports whether messages are on the queues that the broker will not hand out: a crash of its machine may bring back
+// what was acknowledged, which it then takes for dealt with, and in the way of a new one.
+func (q *Queue) Stuck(ctx context.Context) (bool, error) {
+	for range 3 { // the counts are of different moments
+		waiting := 0
+		for _, c := range q.workers {
+			info, err := c.Info(ctx)
+			if err != nil {
+				return false, fmt.Errorf("ask what is on the queues: %w", err)
+			}
+			waiting += int(info.NumPending) + info.NumAckPending
+		}
+		jobs, err := q.jobs.Info(ctx)
+		if err != nil {
+			return false, fmt.Errorf("ask what is on the queues: %w", err)
+		}
+		if int(jobs.State.Msgs) <= waiting {
+			return false, nil
+		}
+		if err := pause(ctx, time.Second); err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
 // An entry is what the headers of a message in a bucket tell.
 type entry struct {
 	subject  string
 	sequence uint64
 	at       time.Time
 	size     int64 // bytes, about
+	marker   bool  // it says that a record is gone
 	ends     bool  // it goes by itself: the record of an ended job, or a marker
+	state    State // of the job; empty: not told
 }
 
-// scan hands over the entries that a stream has now, oldest first, from a time on.
-func (q *Queue) scan(ctx context.Context, s jetstream.Stream, from time.Time, receive func(entry) error) error {
-	ctx, done := context.WithCancel(ctx)
-	defer done()
-	cfg := jetstream.OrderedConsumerConfig{HeadersOnly: true}
-	if !from.IsZero() {
-		cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, &from
+// scan hands over the entries that a stream has now, oldest first.
+func (q *Queue) scan(ctx context.Context, s jetstream.Stream, receive func(entry) error) error {
+	return q.all(ctx, s, jetstream.OrderedConsumerConfig{HeadersOnly: true}, func(msg jetstream.Msg, meta *jetstream.MsgMetadata) error {
+		h := msg.Headers()
+		const overhead = 100 // of a message in a file, with its headers
+		size, _ := strconv.Atoi(h.Get(nats.MsgSize))
+		return receive(entry{
+			subject: msg.Subject(), sequence: meta.Sequence.Stream, at: meta.Timestamp, size: int64(size + len(msg.Subject()) + overhead),
+			marker: size == 0 && h.Get(stateHeader) == "", ends: h.Get(jetstream.MsgTTLHeader) != "", state: State(h.Get(stateHeader)),
+		})
+	})
+}
+
+// contents hands over the messages that a stream has now and that were stored after a time, oldest first; the zero time
+// means all.
+func (q *Queue) contents(ctx context.Context, s jetstream.Stream, after time.Time, receive func(jetstream.Msg, *jetstream.MsgMetadata) error) error {
+	var cfg jetstream.OrderedConsumerConfig
+	if !after.IsZero() {
+		cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, &after
 	}
+	return q.all(ctx, s, cfg, receive)
+}
+
+// all hands over what a stream has now.
+func (q *Queue) all(ctx context.Context, s jetstream.Stream, from jetstream.OrderedConsumerConfig, receive func(jetstream.Msg, *jetstream.MsgMetadata) error) error {
+	reading, done := context.WithCancel(ctx)
+	defer done()
 	var failed error
-	err := q.read(ctx, s.CachedInfo().Config.Name, cfg, func(msg jetstream.Msg, sequence uint64) {
-		if failed != nil || ctx.Err() != nil {
+	err := q.read(reading, s.CachedInfo().Config.Name, from, func(msg jetstream.Msg, _ uint64) {
+		if failed != nil || reading.Err() != nil {
 			return
 		}
-		e := entry{subject: msg.Subject(), sequence: sequence, ends: msg.Headers().Get(jetstream.MsgTTLHeader) != ""}
-		const overhead = 100 // of a message in a file, with its headers
-		size, _ := strconv.Atoi(msg.Headers().Get(nats.MsgSize))
-		e.size = int64(size + len(e.subject) + overhead)
-		if meta, err := msg.Metadata(); err == nil {
-			e.at = meta.Timestamp
+		meta, err := msg.Metadata()
+		if err == nil {
+			err = receive(msg, meta)
 		}
-		if failed = receive(e); failed != nil {
+		if failed = err; failed != nil {
 			done()
 		}
 	}, done)
+	if err == nil {
+		err = ctx.Err()
+	}
 	return errors.Join(failed, err)
 }
 
-const mendedKey = "mended"
+const (
+	mendedKey  = "mended"
+	evictedKey = "evicted"
+)
+
+// evictedTo is when the newest record was written that was forgotten before its time.
+func (q *Queue) evictedTo(ctx context.Context) (at time.Time, err error) {
+	e, err := q.control.Get(ctx, evictedKey)
+	if err == nil && len(e.Data) > 0 {
+		err = json.Unmarshal(e.Data, &at)
+	}
+	return at, err
+}
+
+func (q *Queue) noteEvicted(ctx context.Context, at time.Time) error {
+	e, err := q.control.Get(ctx, evictedKey)
+	if err != nil {
+		return err
+	}
+	data, err := json.Marshal(at.UTC())
+	if err == nil {
+		_, err = q.control.Put(ctx, evictedKey, data, e.Revision)
+	}
+	return err
+}
 
 // note adds to the count of what was mended.
 func (q *Queue) note(ctx context.Context, m Mended) error {

@@ -16,6 +16,8 @@ type FileEntry struct {
 	Path   string   `json:"path"`
 	File   FileID   `json:"file"`
 	Drops  []DropID `json:"drops,omitempty"`  // one a model
+	Jobs   []JobKey `json:"jobs,omitempty"`   // likewise: of which they are
+	Cached bool     `json:"cached,omitempty"` // one of them was answered at once
 	Reason Reason   `json:"reason,omitempty"` // why it was refused; empty: it was submitted
 }
 

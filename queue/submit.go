@@ -119,6 +119,11 @@ func (q *Queue) submitEnded(ctx context.Context, r record, s Submission) (Accept
 	d := s.Drop
 	known, stale := r.waits(d.ID), time.Since(r.EndedAt) > q.ResultTTL
 	if known || !stale && !(r.State == Failed && r.Fault.Reason.retriedByDrop()) {
+		if next, err := r.Next(Shared{d}); err == nil && !known && next.size() <= maxRecord {
+			if _, err := q.store(ctx, next, r.revision); err != nil {
+				return "", err
+			}
+		}
 		return AcceptedAnswered, q.answer(ctx, r.Job, d, !known)
 	}
 	// The earlier drops leave the record now: make sure that they have their answer. And the job's message has to be gone

@@ -170,6 +170,14 @@ func (e GaveUp) on(j Job) (Job, bool) {
 	return j, ok
 }
 
+// Shared: another drop has had a failed job's answer, and will be retried with it.
+type Shared struct{ Drop Drop }
+
+func (e Shared) on(j Job) (Job, bool) {
+	j.Drops = append(slices.Clip(j.Drops), e.Drop)
+	return j, j.State == Failed && len(j.Drops) <= maxDrops
+}
+
 // Retried: a failed job goes on, for drops that want its answer. The earlier drops have had theirs.
 type Retried struct {
 	Drops    []Drop

@@ -122,6 +122,10 @@ var transitions = []struct {
 		},
 	},
 	{
+		queue.Shared{Drop: drop("second")}, []queue.State{queue.Failed},
+		func(j *queue.Job) { j.Drops = append(j.Drops, drop("second")) },
+	},
+	{
 		queue.Retried{Drops: []queue.Drop{drop("second")}, At: t2}, []queue.State{queue.Failed},
 		func(j *queue.Job) {
 			j.State, j.Stopped, j.Fault, j.EndedAt = queue.Reserved, "", nil, time.Time{}

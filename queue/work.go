@@ -64,11 +64,12 @@ func (q *Queue) Work(ctx context.Context, p Pool) error {
 	return g.Wait()
 }
 
-// Redeliver has everything that was put off handed out again now. What is in hand goes on: of what this process has in hand
-// it refuses a second delivery.
+// Redeliver has everything handed out again that is on the queues. What this process has in hand goes on: it refuses a second
+// delivery. No other process may be at work, since it would not learn that what it has in hand is handed out again.
 func (q *Queue) Redeliver(ctx context.Context) error {
 	for stage := range q.workers {
-		if _, err := q.jobs.ResetConsumer(ctx, string(stage)); err != nil {
+		// To the first one, for what a crash of the broker has brought back may be below the consumer's floor.
+		if _, err := q.jobs.ResetConsumerToSequence(ctx, string(stage), 1); err != nil {
 			return fmt.Errorf("have the %s queue handed out again: %w", stage, err)
 		}
 	}
@@ -179,8 +180,7 @@ func (q *Queue) hold(ctx context.Context, msg jetstream.Msg) (held context.Conte
 	}
 }
 
-// orphanAge is how long a message waits for its record: whoever made it is writing the record, or has crashed
-// before and will submit again.
+// orphanAge is how long a message may be without a record, which is written before it, for a replica that lags behind.
 const orphanAge = time.Minute
 
 // decide loads the job and asks the handler, unless the record already says what to do.
@@ -190,8 +190,8 @@ func (q *Queue) decide(ctx context.Context, p Pool, key JobKey, msg jetstream.Ms
 	switch {
 	case errors.Is(err, errNoJob):
 		if meta, err := msg.Metadata(); err == nil && time.Since(meta.Timestamp) > orphanAge {
-			q.Log.Warn("dropped a message without a record", "job", key)
-			return Done()
+			q.suspect.Store(true) // its record is lost: Recover finds its file, and drops the message
+			return RetryAfter(orphanAge)
 		}
 		return RetryAfter(time.Second)
 	case err != nil:
@@ -208,6 +208,13 @@ func (q *Queue) decide(ctx context.Context, p Pool, key JobKey, msg jetstream.Ms
 		}
 		return Done()
 	}
+	if r.Crashes >= aloneAfter { // it may bring down the others that are in hand, which are then counted, too
+		q.company.Lock()
+		defer q.company.Unlock()
+	} else {
+		q.company.RLock()
+		defer q.company.RUnlock()
+	}
 	if r.cutOff() {
 		if err := t.Apply(ctx, Crashed{}); err != nil {
 			return RetryAfter(time.Second)
@@ -220,9 +227,13 @@ func (q *Queue) decide(ctx context.Context, p Pool, key JobKey, msg jetstream.Ms
 	return q.handle(ctx, p, t)
 }
 
-// maxCrashes is how often the work on a file may bring the program down before it is given up: not so few that restarts that
-// have other reasons fail a file which takes long to upload.
-const maxCrashes = 5
+const (
+	// maxCrashes is how often the work on a file may bring the program down before it is given up: not so few that restarts
+	// which have other reasons fail a file that takes long to upload.
+	maxCrashes = 5
+	// aloneAfter is after how many times it has no other in hand beside it.
+	aloneAfter = 2
+)
 
 // handle has the handler do the next step. A panic in it would be met again and again: the job is handed out again.
 func (q *Queue) handle(ctx context.Context, p Pool, t *Task) (s Settlement) {
@@ -307,15 +318,16 @@ func (q *Queue) end(ctx context.Context, t *Task, e Event) error {
 	return q.announce(ctx, t.Job)
 }
 
-// ack acknowledges and waits until the broker has taken note.
+// ack acknowledges and waits until the broker has taken note. One that has forgotten that it handed the job out takes no
+// note: it hands it out again.
 func (q *Queue) ack(ctx context.Context, msg jetstream.Msg) error {
 	q.Step("before ack")
 	defer q.Step("after ack")
-	for {
+	for try := 1; ; try++ {
 		once, cancel := context.WithTimeout(ctx, 2*time.Second)
 		err := msg.DoubleAck(once)
 		cancel()
-		if err == nil || ctx.Err() != nil || errors.Is(err, nats.ErrConnectionClosed) {
+		if err == nil || ctx.Err() != nil || errors.Is(err, nats.ErrConnectionClosed) || try == ackTries {
 			return err
 		}
 		if err := pause(ctx, 50*time.Millisecond); err != nil {
@@ -323,3 +335,6 @@ func (q *Queue) ack(ctx context.Context, msg jetstream.Msg) error {
 		}
 	}
 }
+
+// ackTries is how often an acknowledgement is repeated that the broker does not answer.
+const ackTries = 4

@@ -518,7 +518,7 @@ func TestAMessageWaitsForItsRecord(t *testing.T) {
 	wantDepths(t, s.Queue, queue.Depths{})
 }
 
-func TestAMessageThatHasWaitedLongForItsRecordIsDropped(t *testing.T) {
+func TestAMessageWithoutARecordIsASignOfALossAndIsDroppedWhenThatIsLookedInto(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
 	if err := queue.Enqueue(s.Queue, deadline(t), queue.Upload, keyOf(submission("a", "/in/a.mp4"))); err != nil {
@@ -526,6 +526,13 @@ func TestAMessageThatHasWaitedLongForItsRecordIsDropped(t *testing.T) {
 	}
 	old := &altered{Msg: take(t, s.Queue, queue.Upload), age: queue.OrphanAge + time.Second}
 	queue.Deliver(s.Queue, context.Background(), queue.Pool{Stage: queue.Upload}, old)
+	wantDepths(t, s.Queue, queue.Depths{Upload: 1})
+	if !s.Suspects() || s.Suspects() {
+		t.Error("want it said once that something is lost")
+	}
+	if _, err := s.Recover(deadline(t)); err != nil {
+		t.Fatal(err)
+	}
 	wantDepths(t, s.Queue, queue.Depths{})
 }
 

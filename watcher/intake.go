@@ -168,6 +168,7 @@ func (w *Watcher) submit(ctx context.Context, g sighting, c content, known *queu
 	for _, model := range models {
 		drop := dropOf(g, c.digest, model)
 		entry.Drops = append(entry.Drops, drop.ID)
+		entry.Jobs = append(entry.Jobs, queue.KeyOf(c.digest, model))
 		if known != nil && slices.Contains(known.Drops, drop.ID) {
 			continue
 		}
@@ -177,6 +178,7 @@ func (w *Watcher) submit(ctx context.Context, g sighting, c content, known *queu
 		if err != nil {
 			return err
 		}
+		entry.Cached = entry.Cached || acceptance == queue.AcceptedAnswered
 		w.Log.Debug("taken in", "file", g.path, "model", model, "drop", drop.ID, "acceptance", acceptance)
 	}
 	return w.Queue.Remember(ctx, entry)

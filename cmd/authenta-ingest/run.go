@@ -126,6 +126,9 @@ func run(ctx context.Context, s settings, o runOptions, stdout, stderr io.Writer
 	if err != nil {
 		return stopped(ctx, fmt.Errorf("prepare NATS: %w", err))
 	}
+	if err := broker.recover(ctx, q, log); err != nil {
+		return stopped(ctx, err)
+	}
 	d, err := newDaemon(s, q, client, []string{states}, log)
 	if err != nil {
 		return &exitError{exitUsage, err}
@@ -222,6 +225,22 @@ func (b *broker) room() error {
 	return b.server.Room()
 }
 
+// recover finds out what was lost of the store, if something may be, before anything is done with it.
+func (b *broker) recover(ctx context.Context, q *queue.Queue, log *slog.Logger) error {
+	blank, err := q.Blank(ctx)
+	if err != nil {
+		return err
+	}
+	if !blank && (b.server == nil || b.server.Clean()) {
+		return nil
+	}
+	m, err := q.Recover(ctx)
+	if err == nil && !blank {
+		log.Info("the last run had no orderly end; the store was looked through", "mended", m)
+	}
+	return err
+}
+
 // run looks after the embedded server until ctx ends.
 func (b *broker) run(ctx context.Context, redeliver func(context.Context) error) error {
 	if b.server == nil {
@@ -273,7 +292,7 @@ func (d *daemon) run(ctx context.Context, once bool) error {
 	base, outlasting := errgroup.WithContext(outlasting)
 	base.Go(func() error { return d.report.run(outlasting, from) })
 	base.Go(func() error { return d.cluster.Run(outlasting) })
-	base.Go(func() error { return d.broker.run(outlasting, d.queue.Redeliver) })
+	base.Go(func() error { return d.broker.run(outlasting, d.redeliver) })
 
 	parts, working := errgroup.WithContext(ctx)
 	part := func(name string, run func(context.Context) error) {

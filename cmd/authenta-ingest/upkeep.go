@@ -10,44 +10,84 @@ import (
 const (
 	// reconcileEvery is how often the ledger is compared with the queues.
 	reconcileEvery = time.Hour
-	// fillingEvery is how often it is looked at whether the ledger is filling up.
-	fillingEvery = time.Minute
+	// upkeepEvery is how often it is looked at whether something is to be done sooner.
+	upkeepEvery = time.Minute
 )
 
-// upkeep has the ledger compared with the queues at the start and every hour, and when it is filling up. One process of a
-// cluster does it, for all.
+// upkeep keeps the store in order until ctx ends: it is compared with itself at the start and every hour, and when something
+// of it seems to be lost or the ledger is filling up.
 func (d *daemon) upkeep(ctx context.Context) error {
 	if d.cluster.Synced(ctx) != nil {
 		return nil
 	}
-	tick := time.NewTicker(fillingEvery)
+	tick := time.NewTicker(upkeepEvery)
 	defer tick.Stop()
+	caughtUp, owed := d.watcher.CaughtUp(), false
 	var next time.Time
 	for {
-		if d.cluster.Leads() && d.reconcile(ctx, time.Now().After(next)) {
+		if owed && d.queue.CaughtUp(ctx) == nil {
+			owed = false
+		}
+		due := time.Now().After(next)
+		if err := d.tidy(ctx, due); err != nil {
+			if ctx.Err() == nil {
+				d.log.Warn("the store could not be looked through; it is tried again", "next_try", upkeepEvery, "error", err)
+			}
+		} else if due {
 			next = time.Now().Add(reconcileEvery)
 		}
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-caughtUp:
+			caughtUp, owed = nil, true
 		case <-tick.C:
 		}
 	}
 }
 
-// reconcile compares and mends, if it is due or the ledger is filling up, and reports whether it has.
-func (d *daemon) reconcile(ctx context.Context, due bool) bool {
-	filling, err := d.queue.Filling(ctx)
+// tidy does what is to be done now. What is for all is done by one process of the cluster.
+func (d *daemon) tidy(ctx context.Context, due bool) error {
 	var m queue.Mended
-	if err == nil && (due || filling) {
-		m, err = d.queue.Reconcile(ctx)
-	}
+	var err error
 	switch {
-	case ctx.Err() != nil:
-	case err != nil:
-		d.log.Warn("the ledger could not be compared with the queues; it is tried again", "next_try", fillingEvery, "error", err)
-	case m != queue.Mended{}:
-		d.log.Info("compared the ledger with the queues", "jobs_put_back", m.Requeued, "verdicts_forgotten_early", m.Evicted)
+	case d.queue.Suspects():
+		d.log.Warn("something of the store is lost; it is looked through")
+		m, err = d.queue.Recover(ctx)
+	case !d.cluster.Leads():
+		return nil
+	default:
+		m, err = d.reconcile(ctx, due)
 	}
-	return err == nil && (due || filling)
+	if m != (queue.Mended{}) {
+		d.log.Info("the store was looked through", "mended", m)
+	}
+	return err
+}
+
+// reconcile compares the ledger with the queues, if it is due or the ledger is filling up.
+func (d *daemon) reconcile(ctx context.Context, due bool) (queue.Mended, error) {
+	filling, err := d.queue.Filling(ctx)
+	if err != nil || !due && !filling {
+		return queue.Mended{}, err
+	}
+	m, err := d.queue.Reconcile(ctx)
+	if err != nil {
+		return m, err
+	}
+	stuck, err := d.queue.Stuck(ctx)
+	if err == nil && stuck {
+		d.log.Warn("some jobs are not handed out by the broker; all are handed out again")
+		err = d.redeliver(ctx)
+	}
+	return m, err
+}
+
+// redeliver has everything handed out again, unless another process has some of it in hand.
+func (d *daemon) redeliver(ctx context.Context) error {
+	if n := d.cluster.Size(); n > 1 {
+		d.log.Warn("jobs that were put off may come late, as other daemons have some in hand", "daemons", n)
+		return nil
+	}
+	return d.queue.Redeliver(ctx)
 }

@@ -9,6 +9,7 @@ package embedded
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -74,6 +75,8 @@ type Server struct {
 	held os.FileInfo // the lock's file
 	disk disk
 
+	clean bool // the folder was as an orderly end had left it
+
 	mu     sync.Mutex
 	server *server.Server // nil: none runs at the moment
 }
@@ -91,14 +94,49 @@ func Start(o Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{o: o, lock: lock, disk: disk{dir: o.Dir}}
-	if s.held, err = os.Stat(lock.Path()); err == nil {
-		err = s.start()
-	}
-	if err != nil {
-		s.Close()
-		return nil, err
+	if err := s.open(); err != nil {
+		s.stop()
+		return nil, errors.Join(err, s.lock.Unlock())
 	}
 	return s, nil
+}
+
+// open finds out how the folder was left, and starts a server on it.
+func (s *Server) open() (err error) {
+	if s.held, err = os.Stat(s.lock.Path()); err != nil {
+		return err
+	}
+	if s.clean, err = takeMark(s.o.Dir); err != nil {
+		return fmt.Errorf("look at the state folder: %w", err)
+	}
+	if err := s.start(); err != nil {
+		return err
+	}
+	if !s.clean {
+		s.adopt()
+	}
+	return nil
+}
+
+// Clean reports whether the folder was as an orderly end had left it when the server started. Otherwise something of it may
+// be lost: after a crash of the machine, or because somebody has touched it.
+func (s *Server) Clean() bool { return s.clean }
+
+// adopt has streams made anew whose description is damaged. The server leaves them alone as long as there is one; without
+// it, whoever makes a stream of that name finds its messages there.
+func (s *Server) adopt() {
+	for _, e := range s.server.Healthz(&server.HealthzOptions{Details: true}).Errors {
+		if e.Type != server.HealthzErrorStream || e.Stream == "" {
+			continue
+		}
+		dir := filepath.Join(s.server.StoreDir(), e.Account, "streams", filepath.Base(e.Stream))
+		s.o.Log.Error("the description of a stream is damaged, and made anew", "stream", e.Stream, "error", e.Error)
+		for _, file := range []string{server.JetStreamMetaFile, server.JetStreamMetaFileSum} {
+			if err := os.Remove(filepath.Join(dir, file)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				s.o.Log.Warn("a damaged file could not be removed", "error", err)
+			}
+		}
+	}
 }
 
 // lockDir takes the folder for this process. nats-server itself does not: two on one folder corrupt it.
@@ -123,7 +161,7 @@ func (s *Server) start() error {
 	o := s.o
 	opts := &server.Options{
 		ServerName:         "authenta-ingest", // fixed: a stream's folder belongs to the server of this name
-		StoreDir:           filepath.Join(o.Dir, "jetstream"),
+		StoreDir:           storeDir(o.Dir),
 		JetStream:          true,
 		JetStreamMaxMemory: 64 << 20, // nothing of ours is kept in memory
 		JetStreamMaxStore:  1 << 50,  // each stream has its own cap, and another namespace may be in the store
@@ -218,19 +256,26 @@ func (s *Server) Connect() (*queue.Conn, error) {
 
 // Close stops the server, waits until its files are closed, and gives the folder back.
 func (s *Server) Close() error {
-	s.stop()
+	broken := s.fault() != ""
+	if s.stop() && !broken {
+		if err := leaveMark(s.o.Dir); err != nil {
+			s.o.Log.Info("the next start will look at the store more closely", "error", err)
+		}
+	}
 	return s.lock.Unlock()
 }
 
-// stop ends the nats-server that runs, if one does.
-func (s *Server) stop() {
+// stop ends the nats-server that runs, and reports whether one did.
+func (s *Server) stop() bool {
 	s.mu.Lock()
 	srv := s.server
 	s.server = nil
 	s.mu.Unlock()
-	if srv != nil {
-		stop(srv)
+	if srv == nil {
+		return false
 	}
+	stop(srv)
+	return true
 }
 
 func stop(srv *server.Server) {

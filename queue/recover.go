@@ -1,0 +1,339 @@
+package queue
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Blank reports whether the ledger is empty without that being noted: the store is new, or somebody has deleted its ledger.
+func (q *Queue) Blank(ctx context.Context) (bool, error) {
+	ledger, err := q.ledger.Info(ctx)
+	if err != nil {
+		return false, fmt.Errorf("look at the ledger: %w", err)
+	}
+	gaps, _, err := q.gaps(ctx)
+	if err != nil {
+		return false, err
+	}
+	noted := len(gaps) > 0 && gaps[len(gaps)-1].CaughtUp.IsZero()
+	return ledger.State.LastSeq == 0 && !noted, nil
+}
+
+// Suspects reports, once, that this process has met something that only a loss can have left.
+func (q *Queue) Suspects() bool { return q.suspect.Swap(false) }
+
+// Recover finds out what a loss has left of the store, and mends what can be: after a crash of the broker's machine the
+// newest entries of each stream may be gone, each for itself, and a damaged disk takes whatever it likes.
+//
+//   - What may have been uploaded without the ledger knowing is noted as a [Gap], before anything else.
+//   - What has its verdict or failure on a stream is written into the ledger, if that has forgotten it.
+//   - What has it in the ledger, and not on the stream, is published again, under the same id.
+//   - Files whose drops are in no record are forgotten by the registry, so that the next scan takes them in again.
+//   - Jobs in work without a message are put back on their queue; messages without a job are dropped.
+//
+// It needs to have run, after a loss, before anything is uploaded. Doing it without need is harmless. It reads the headers
+// of the ledger and all of the registry: of a million files some ten seconds.
+func (q *Queue) Recover(ctx context.Context) (Mended, error) {
+	m, err := q.recover(ctx)
+	if err == nil {
+		err = q.note(ctx, m)
+	}
+	if err != nil {
+		return m, fmt.Errorf("find out what was lost of the store: %w", err)
+	}
+	return m, nil
+}
+
+func (q *Queue) recover(ctx context.Context) (m Mended, err error) {
+	r := recovery{q: q, keys: map[uint64]struct{}{}, seed: maphash.MakeSeed()}
+	for _, step := range []func(context.Context) error{
+		r.lookForTheNewest, r.restore, r.listRecords, r.findLostFiles, r.noteGap, r.forgetFiles, r.announce, r.requeue, r.dropOrphans,
+	} {
+		if err := step(ctx); err != nil {
+			return r.mended, err
+		}
+	}
+	return r.mended, nil
+}
+
+// A recovery is what Recover knows so far.
+type recovery struct {
+	q      *Queue
+	mended Mended
+
+	ledger, verdicts, failures time.Time // when the newest entry was written that is left
+	evicted                    time.Time // records from before may have been forgotten on purpose
+
+	seed maphash.Seed
+	keys map[uint64]struct{} // of all records, by their hashes: there may be a million
+
+	ended  []ending // jobs whose messages may be missing
+	inWork []JobKey
+	lost   []string  // subjects of files in the registry
+	oldest time.Time // of those
+}
+
+// An ending is the record of an ended job.
+type ending struct {
+	key   JobKey
+	state State
+	at    time.Time
+}
+
+func (r *recovery) hash(key JobKey) uint64 { return maphash.String(r.seed, string(key)) }
+
+func (r *recovery) known(key JobKey) bool {
+	_, ok := r.keys[r.hash(key)]
+	return ok
+}
+
+// lookForTheNewest finds the newest entry that each stream has. What was written later may be lost from it.
+func (r *recovery) lookForTheNewest(ctx context.Context) error {
+	q := r.q
+	for _, s := range []struct {
+		name, subject string
+		at            *time.Time
+	}{
+		{"KV_" + q.ns.name("ledger"), q.ns.record(">"), &r.ledger},
+		{q.ns.name("verdicts"), q.ns.subject("verdicts", ">"), &r.verdicts},
+		{q.ns.name("failures"), q.ns.subject("failures", ">"), &r.failures},
+	} {
+		stream, err := q.js.Stream(ctx, s.name)
+		if err != nil {
+			return err
+		}
+		msg, err := q.last(ctx, stream, s.subject) // the stream's own word on its end may be older than its loss
+		if err == nil {
+			*s.at = msg.Time
+		} else if !errors.Is(err, jetstream.ErrMsgNotFound) {
+			return err
+		}
+	}
+	var err error
+	r.evicted, err = q.evictedTo(ctx)
+	return err
+}
+
+// restore writes into the ledger what was answered after its newest record.
+func (r *recovery) restore(ctx context.Context) error {
+	err := readFrom(ctx, r.q, "failures", r.ledger, func(f Failure) error { return r.restoreJob(ctx, f.job()) })
+	if err != nil {
+		return err
+	}
+	return readFrom(ctx, r.q, "verdicts", r.ledger, func(v Verdict) error { return r.restoreJob(ctx, v.job()) })
+}
+
+func (r *recovery) restoreJob(ctx context.Context, answered Job) error {
+	if !answered.Digest.Valid() || !answered.Model.Valid() {
+		return nil // no job was made of it
+	}
+	was, err := r.q.load(ctx, answered.Key)
+	if err != nil && !errors.Is(err, errNoJob) {
+		return err
+	}
+	next, changed := answered, true
+	if err == nil {
+		next, changed = was.answeredAs(answered)
+	}
+	if !changed {
+		return nil
+	}
+	r.mended.Restored++
+	_, err = r.q.store(ctx, next, was.revision)
+	return err
+}
+
+// answeredAs is the record of a job of which a message says how it has ended. A record that has ended itself stands, but that
+// a verdict is later than a failure.
+func (j Job) answeredAs(a Job) (Job, bool) {
+	d := a.Drops[0]
+	if j.State == a.State || j.State == Judged {
+		return j, false
+	}
+	a.Creating, a.Abandoned, a.Answered, a.QueuedAt, a.Name = j.Creating, j.Abandoned, j.Answered, j.QueuedAt, j.Name
+	if j.waits(d.ID) {
+		a.Drops = j.Drops
+	} else if !j.State.ended() {
+		a.Drops = append(a.Drops, j.Drops...)
+	}
+	return a, true
+}
+
+// listRecords lists what the ledger has.
+func (r *recovery) listRecords(ctx context.Context) error {
+	return r.q.scan(ctx, r.q.ledger, func(e entry) error {
+		if e.marker {
+			return nil
+		}
+		key := JobKey(lastToken(e.subject))
+		r.keys[r.hash(key)] = struct{}{}
+		switch {
+		case !e.ends:
+			r.inWork = append(r.inWork, key)
+		case time.Since(e.at) > r.q.ResultTTL: // its message would have expired
+		case e.at.After(r.verdicts) && e.state != Failed, e.at.After(r.failures) && e.state != Judged:
+			r.ended = append(r.ended, ending{key, e.state, e.at})
+		}
+		return nil
+	})
+}
+
+// findLostFiles finds the files of which the registry says that they were dealt with, and nothing else does.
+func (r *recovery) findLostFiles(ctx context.Context) error {
+	kept := time.Now().Add(-r.q.ResultTTL) // an older one's record may have expired
+	return r.q.contents(ctx, r.q.files, time.Time{}, func(msg jetstream.Msg, meta *jetstream.MsgMetadata) error {
+		var e FileEntry
+		if len(msg.Data()) == 0 || json.Unmarshal(msg.Data(), &e) != nil || meta.Timestamp.Before(kept) {
+			return nil
+		}
+		if !r.isLost(e, meta.Timestamp) {
+			return nil
+		}
+		if r.lost = append(r.lost, msg.Subject()); r.oldest.IsZero() || meta.Timestamp.Before(r.oldest) {
+			r.oldest = meta.Timestamp
+		}
+		return nil
+	})
+}
+
+func (r *recovery) isLost(e FileEntry, at time.Time) bool {
+	switch {
+	case e.Reason != "":
+		return at.After(r.failures)
+	case e.Cached && at.After(r.verdicts):
+		return true
+	case !at.After(r.evicted):
+		return false
+	}
+	for _, key := range e.Jobs {
+		if !r.known(key) {
+			return true
+		}
+	}
+	return false
+}
+
+// noteGap notes of which time the ledger may not know everything.
+func (r *recovery) noteGap(ctx context.Context) error {
+	from := r.ledger
+	if !r.oldest.IsZero() {
+		from = earlier(from, r.oldest)
+	}
+	return r.q.addGap(ctx, Gap{From: from.UTC(), To: time.Now().UTC()})
+}
+
+func (r *recovery) forgetFiles(ctx context.Context) error {
+	for _, subject := range r.lost {
+		if _, _, err := r.q.publish(ctx, write{subject: subject, last: anySequence, ttl: time.Minute, removal: true}); err != nil {
+			return err
+		}
+		r.mended.Forgotten++
+	}
+	return nil
+}
+
+// announce publishes the messages of jobs that have ended after the newest message of their stream.
+func (r *recovery) announce(ctx context.Context) error {
+	for _, e := range r.ended {
+		j, err := r.q.load(ctx, e.key)
+		if errors.Is(err, errNoJob) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if j.State == Judged && e.at.After(r.verdicts) || j.State == Failed && e.at.After(r.failures) {
+			if err := r.q.announce(ctx, j.Job); err != nil {
+				return err
+			}
+			r.mended.Announced++
+		}
+	}
+	return nil
+}
+
+func (r *recovery) requeue(ctx context.Context) error {
+	for _, key := range r.inWork {
+		put, err := r.q.requeue(ctx, key)
+		if err != nil {
+			return err
+		}
+		if put {
+			r.mended.Requeued++
+		}
+	}
+	return nil
+}
+
+// dropOrphans drops messages whose job is lost: its file will be taken in again.
+func (r *recovery) dropOrphans(ctx context.Context) error {
+	info, err := r.q.jobs.Info(ctx, jetstream.WithSubjectFilter(r.q.ns.subject("jobs", ">")))
+	if err != nil {
+		return err
+	}
+	for subject := range info.State.Subjects {
+		if key := JobKey(lastToken(subject)); !r.known(key) {
+			if err := r.dropOrphan(ctx, key, subject); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (r *recovery) dropOrphan(ctx context.Context, key JobKey, subject string) error {
+	if _, err := r.q.load(ctx, key); !errors.Is(err, errNoJob) {
+		return err // nil: it was made meanwhile
+	}
+	r.q.Step("before drop")
+	if err := r.q.jobs.Purge(ctx, jetstream.WithPurgeSubject(subject)); err != nil {
+		return err
+	}
+	r.q.Log.Warn("dropped the message of a lost job; its file is taken in again", "job", key)
+	return r.q.mend(ctx, key)
+}
+
+// readFrom hands over the messages of a stream that were stored after a time.
+func readFrom[T any](ctx context.Context, q *Queue, name string, after time.Time, receive func(T) error) error {
+	s, err := q.js.Stream(ctx, q.ns.name(name))
+	if err != nil {
+		return err
+	}
+	return q.contents(ctx, s, after, func(msg jetstream.Msg, _ *jetstream.MsgMetadata) error {
+		var v T
+		if json.Unmarshal(msg.Data(), &v) != nil {
+			return nil
+		}
+		return receive(v)
+	})
+}
+
+// job is the record of the job whose answer the verdict is, as far as that tells.
+func (v Verdict) job() Job {
+	j := v.Head.job(v.QueuedAt)
+	j.State, j.UploadedAt, j.EndedAt, j.Judgement = Judged, v.UploadedAt, v.JudgedAt, &v.Judgement
+	return j
+}
+
+// job is likewise.
+func (f Failure) job() Job {
+	j := f.Head.job(f.FailedAt)
+	j.State, j.Attempts, j.EndedAt, j.Fault, j.Stopped = Failed, f.Attempts, f.FailedAt, &f.Fault, Queued
+	if f.MediaID != "" {
+		j.Stopped = Uploaded
+	}
+	return j
+}
+
+func (h Head) job(at time.Time) Job {
+	return Job{
+		Key: KeyOf(h.Digest, h.Model), Digest: h.Digest, Size: h.Size, ContentType: h.ContentType, Model: h.Model, MediaID: h.MediaID,
+		Drops: []Drop{{ID: h.ID, RetryOf: h.RetryOf, URI: h.URI, Name: h.Name, Meta: h.Meta, QueuedAt: at}}, QueuedAt: at,
+	}
+}
