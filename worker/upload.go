@@ -35,7 +35,7 @@ func (w *Worker) upload(ctx context.Context, t *queue.Task) queue.Settlement {
 		return queue.Reject(*fault)
 	}
 	defer file.Close()
-	if t.State == queue.Reserved && time.Until(t.URLExpires) < spareLife {
+	if t.State == queue.Reserved && t.URLExpires.Sub(w.now()) < spareLife {
 		if err := t.Apply(ctx, queue.Abandoned{}); err != nil {
 			return w.letGo(t, err)
 		}
@@ -48,7 +48,8 @@ func (w *Worker) upload(ctx context.Context, t *queue.Task) queue.Settlement {
 }
 
 // lookForBytes finds out whether the bytes of a PUT that was not answered have arrived. The platform may notice them
-// late, so that "not there" counts only when it is said again after a while.
+// late, so that "not there" counts only when it is said again after a while that this process has seen pass: by the
+// ledger's times alone, a jump of the clock would have them paid twice.
 func (w *Worker) lookForBytes(ctx context.Context, t *queue.Task) (queue.Settlement, bool) {
 	broke := w.Cluster.Uploads.State().Why == control.Credits // it may have them, and wait to be paid
 	m, off := w.getUnsure(ctx, authenta.MediaID(t.MediaID), broke)
@@ -58,12 +59,12 @@ func (w *Worker) lookForBytes(ctx context.Context, t *queue.Task) (queue.Settlem
 	case m.Status != authenta.StatusInited && m.Status != "":
 		return queue.HandOver(), true
 	case t.Asked.IsZero() || broke: // the time in which nothing is begun does not count
-		if err := t.Apply(ctx, queue.NotThereYet{At: now()}); err != nil {
+		if err := t.Apply(ctx, queue.NotThereYet{At: w.now()}); err != nil {
 			return w.letGo(t, err), true
 		}
-		return queue.RetryAfter(w.LateAfter), true
-	case time.Since(t.Asked) < w.LateAfter:
-		return queue.RetryAfter(w.LateAfter - time.Since(t.Asked)), true
+	}
+	if known := w.memory.known(authenta.MediaID(t.MediaID), t.Asked); known < w.LateAfter {
+		return queue.RetryAfter(w.LateAfter - known), true
 	}
 	if err := t.Apply(ctx, queue.SendFailed{}); err != nil {
 		return w.letGo(t, err), true
@@ -95,12 +96,12 @@ func (w *Worker) lookForRecord(ctx context.Context, t *queue.Task) (queue.Settle
 	case m == nil:
 		return queue.Settlement{}, false
 	case m.Status != authenta.StatusInited:
-		if err := t.Apply(ctx, queue.Adopted{MediaID: string(m.ID), At: now()}); err != nil {
+		if err := t.Apply(ctx, queue.Adopted{MediaID: string(m.ID), At: w.now()}); err != nil {
 			return w.letGo(t, err), true
 		}
 		return queue.HandOver(), true
 	case m.UploadURL != "":
-		if err := t.Apply(ctx, created(*m)); err != nil {
+		if err := t.Apply(ctx, w.created(*m)); err != nil {
 			return w.letGo(t, err), true
 		}
 		if err := t.Apply(ctx, queue.SendFailed{}); err != nil { // nothing was sent yet
@@ -120,7 +121,7 @@ func (w *Worker) reserve(ctx context.Context, t *queue.Task) (turn, queue.Settle
 	if err != nil {
 		return turn, turn.refused(ctx, err), false
 	}
-	if err := t.Apply(ctx, queue.SendStarted{At: now()}); err != nil {
+	if err := t.Apply(ctx, queue.SendStarted{At: w.now()}); err != nil {
 		turn.withdrawn(ctx)
 		return turn, w.letGo(t, err), false
 	}
@@ -136,7 +137,7 @@ func (w *Worker) create(ctx context.Context, t *queue.Task) (turn, queue.Settlem
 	}
 	name := t.Drops[0].Name
 	name = authenta.Name(strings.TrimSuffix(name, filepath.Ext(name)), string(t.Digest))
-	if err := t.Apply(ctx, queue.CreateStarted{Name: name, At: now()}); err != nil {
+	if err := t.Apply(ctx, queue.CreateStarted{Name: name, At: w.now()}); err != nil {
 		turn.withdrawn(ctx)
 		return turn, w.letGo(t, err), false
 	}
@@ -154,7 +155,7 @@ func (w *Worker) create(ctx context.Context, t *queue.Task) (turn, queue.Settlem
 		return turn, turn.refused(ctx, err), false
 	}
 	turn.answered(ctx)
-	if err := t.Apply(ctx, created(m)); err != nil {
+	if err := t.Apply(ctx, w.created(m)); err != nil {
 		turn.withdrawn(ctx)
 		return turn, w.letGo(t, err), false
 	}
@@ -212,8 +213,8 @@ const (
 	storageTries = 4
 )
 
-func created(m authenta.Media) queue.Created {
-	at := now()
+func (w *Worker) created(m authenta.Media) queue.Created {
+	at := w.now()
 	expires := m.UploadExpires
 	if expires.IsZero() {
 		expires = at.Add(assumedLife)
@@ -239,6 +240,3 @@ func (w *Worker) letGo(t *queue.Task, err error) queue.Settlement {
 	w.Log.Info("a job is given back", "job", t.Key, "error", err)
 	return queue.RetryAfter(time.Second)
 }
-
-// now is the time as the ledger writes it.
-func now() time.Time { return time.Now().UTC() }
