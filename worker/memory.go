@@ -58,6 +58,7 @@ type ask struct {
 	told    time.Time     // when that was
 	due     time.Time     // when it is to be asked about; zero: that was not said
 	unbegun bool          // the platform had not begun with it
+	intact  bool          // its file was as it was hashed when a PUT had ended without an answer
 }
 
 func newMemory(b *queue.Bucket, clock func() time.Time, log *slog.Logger) *memory {
@@ -105,7 +106,7 @@ func (y *memory) meet(id authenta.MediaID, base time.Time) ask {
 	if !ok || !a.base.Equal(base) {
 		now := time.Now()
 		age := max(0, y.clock().Sub(base))
-		a = ask{life: life{base: base, since: now.Add(-age), met: now}, at: now, unbegun: a.unbegun}
+		a = ask{life: life{base: base, since: now.Add(-age), met: now}, at: now, unbegun: a.unbegun, intact: a.intact}
 		y.asks[id] = a
 	}
 	return a
@@ -146,6 +147,20 @@ func (y *memory) schedule(m medium, due time.Time) {
 	y.mu.Lock()
 	defer y.mu.Unlock()
 	y.asks[m.id] = ask{life: m.life, at: time.Now(), age: m.asked, told: m.told, due: due}
+}
+
+// sent notes that the bytes of a PUT that was not answered were those of its file, as it was hashed.
+func (y *memory) sent(id authenta.MediaID) {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	y.asks[id] = ask{at: time.Now(), intact: true}
+}
+
+// intact reports whether that was noted, by this process.
+func (y *memory) intact(id authenta.MediaID) bool {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	return y.asks[id].intact
 }
 
 // stalled notes that the platform has a medium and has not begun with it.

@@ -57,7 +57,7 @@ func (w *Worker) lookForBytes(ctx context.Context, t *queue.Task) (queue.Settlem
 	case off != nil:
 		return *off, true
 	case m.Status != authenta.StatusInited && m.Status != "":
-		return queue.HandOver(), true
+		return w.takeOver(ctx, t)
 	case t.Asked.IsZero() || broke: // the time in which nothing is begun does not count
 		if err := t.Apply(ctx, queue.NotThereYet{At: w.now()}); err != nil {
 			return w.letGo(t, err), true
@@ -67,6 +67,18 @@ func (w *Worker) lookForBytes(ctx context.Context, t *queue.Task) (queue.Settlem
 		return queue.RetryAfter(w.LateAfter - known), true
 	}
 	if err := t.Apply(ctx, queue.SendFailed{}); err != nil {
+		return w.letGo(t, err), true
+	}
+	return queue.Settlement{}, false
+}
+
+// takeOver has the job await the result of bytes whose PUT was not answered. If nobody saw that PUT end, because its process
+// was killed, and the file was overwritten since it was hashed, then they may be others, and the job goes on without them.
+func (w *Worker) takeOver(ctx context.Context, t *queue.Task) (queue.Settlement, bool) {
+	if w.memory.intact(authenta.MediaID(t.MediaID)) || !overwritten(t.Job) {
+		return queue.HandOver(), true
+	}
+	if err := t.Apply(ctx, queue.Abandoned{}); err != nil {
 		return w.letGo(t, err), true
 	}
 	return queue.Settlement{}, false
@@ -164,6 +176,11 @@ func (w *Worker) create(ctx context.Context, t *queue.Task) (turn, queue.Settlem
 
 // send puts the bytes to the upload URL.
 func (w *Worker) send(ctx context.Context, t *queue.Task, turn turn, file *os.File) queue.Settlement {
+	if altered(file, t.Job) { // since it was opened: sent, it would be paid for now and again as what it has become
+		w.note(t, queue.SendFailed{})
+		turn.withdrawn(ctx)
+		return queue.RetryAfter(0)
+	}
 	err := w.Client.Upload(ctx, authenta.Upload{
 		ID: authenta.MediaID(t.MediaID), URL: authenta.PresignedURL(t.UploadURL), ContentType: t.ContentType, Size: t.Size,
 	}, file)
@@ -181,12 +198,15 @@ func (w *Worker) send(ctx context.Context, t *queue.Task, turn turn, file *os.Fi
 		turn.answered(ctx)
 		return queue.HandOver()
 	case ctx.Err() != nil: // we broke it off ourselves
-		if !e.MaybeDone {
+		if e.MaybeDone {
+			w.memory.sent(authenta.MediaID(t.MediaID))
+		} else {
 			w.note(t, queue.SendFailed{})
 		}
 		turn.withdrawn(ctx)
 		return queue.RetryAfter(0)
 	case e.MaybeDone: // the ledger says so already
+		w.memory.sent(authenta.MediaID(t.MediaID))
 	case e.Kind == authenta.KindURLExpired:
 		w.note(t, queue.Abandoned{})
 	case e.Kind == authenta.KindStorageRefused || e.Kind == authenta.KindRejected:
