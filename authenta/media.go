@@ -62,7 +62,7 @@ type Media struct {
 	CreatedAt time.Time
 
 	UploadURL     PresignedURL // comes from Create, which has checked it
-	UploadExpires time.Time    // by expiresIn, counted from when the answer came, or else by the URL itself
+	UploadExpires time.Time    // by expiresIn or else by the URL itself, counted from when the answer came
 
 	Fake         *bool
 	Confidence   *float64 // 0 to 1

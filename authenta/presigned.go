@@ -35,21 +35,22 @@ func (p PresignedURL) GoString() string { return p.String() }
 // LogValue is String, for log/slog.
 func (p PresignedURL) LogValue() slog.Value { return slog.StringValue(p.String()) }
 
-// expires is when the URL says that it stops working: by signature version 4, or else version 2. The zero time if it
-// does not say.
-func (p PresignedURL) expires() time.Time {
+// expires is when a URL that has come just now stops working: by signature version 4, or else version 2. The zero time if it
+// does not say. Version 4 tells its life, which is counted by our clock: the signer's may be an hour behind, and then each
+// URL would seem to be dead when it comes. So would those of version 2, which are not believed.
+func (p PresignedURL) expires(now time.Time) time.Time {
 	u, err := url.Parse(string(p))
 	if err != nil {
 		return time.Time{}
 	}
 	q := u.Query()
-	if signed, err := time.Parse("20060102T150405Z", q.Get("X-Amz-Date")); err == nil {
-		if seconds, err := strconv.ParseUint(q.Get("X-Amz-Expires"), 10, 31); err == nil {
-			return signed.Add(time.Duration(seconds) * time.Second)
-		}
+	if seconds, err := strconv.ParseUint(q.Get("X-Amz-Expires"), 10, 31); err == nil {
+		return now.Add(time.Duration(seconds) * time.Second)
 	}
-	if at, err := strconv.ParseUint(q.Get("Expires"), 10, 37); err == nil {
-		return time.Unix(int64(at), 0).UTC()
+	if seconds, err := strconv.ParseUint(q.Get("Expires"), 10, 37); err == nil {
+		if at := time.Unix(int64(seconds), 0).UTC(); at.After(now) {
+			return at
+		}
 	}
 	return time.Time{}
 }

@@ -56,7 +56,7 @@ func (r record) media(at time.Time) Media {
 		HeatmapURL: PresignedURL(r.HeatmapURL),
 		SourceURL:  PresignedURL(r.SourceURL),
 	}
-	m.UploadExpires = m.UploadURL.expires()
+	m.UploadExpires = m.UploadURL.expires(at)
 	if seconds := r.ExpiresIn.countOrZero(); 0 < seconds && seconds < 1<<31 {
 		m.UploadExpires = at.Add(time.Duration(seconds) * time.Second)
 	}

@@ -20,15 +20,39 @@ func TestRecordsAreDecodedLeniently(t *testing.T) {
 			  "createdAt":"2025-12-02T09:59:00Z","uploadUrl":"https://s3/x?X-Amz-Date=20251202T095900Z&X-Amz-Expires=3600"}`,
 			Media{ID: "692f", Name: "clip-0123abcd", Type: "Video", Status: StatusInited, Model: "DF-1", CreatedAt: created,
 				UploadURL:     "https://s3/x?X-Amz-Date=20251202T095900Z&X-Amz-Expires=3600",
-				UploadExpires: created.Add(time.Hour)},
+				UploadExpires: received.Add(time.Hour)},
+		},
+		"a platform whose clock is a day behind": {
+			`{"mid":"692f","uploadUrl":"https://s3/x?X-Amz-Date=20251201T100000Z&X-Amz-Expires=600"}`,
+			Media{ID: "692f", UploadURL: "https://s3/x?X-Amz-Date=20251201T100000Z&X-Amz-Expires=600", UploadExpires: received.Add(10 * time.Minute)},
+		},
+		"an expiresIn of nothing": {
+			`{"mid":"692f","uploadUrl":"https://s3/x?X-Amz-Expires=600","expiresIn":0}`,
+			Media{ID: "692f", UploadURL: "https://s3/x?X-Amz-Expires=600", UploadExpires: received.Add(10 * time.Minute)},
+		},
+		"a negative expiresIn": {
+			`{"mid":"692f","uploadUrl":"https://s3/x?X-Amz-Expires=600","expiresIn":-3600}`,
+			Media{ID: "692f", UploadURL: "https://s3/x?X-Amz-Expires=600", UploadExpires: received.Add(10 * time.Minute)},
+		},
+		"an expiresIn beyond all reason": {
+			`{"mid":"692f","uploadUrl":"https://s3/x?X-Amz-Expires=600","expiresIn":1e300}`,
+			Media{ID: "692f", UploadURL: "https://s3/x?X-Amz-Expires=600", UploadExpires: received.Add(10 * time.Minute)},
+		},
+		"a life beyond all reason": {
+			`{"mid":"692f","uploadUrl":"https://s3/x?X-Amz-Expires=99999999999"}`,
+			Media{ID: "692f", UploadURL: "https://s3/x?X-Amz-Expires=99999999999"},
 		},
 		"expiresIn goes before the URL": {
 			`{"mid":"692f","uploadUrl":"https://s3/x?Expires=1","expiresIn":"60"}`,
 			Media{ID: "692f", UploadURL: "https://s3/x?Expires=1", UploadExpires: received.Add(time.Minute)},
 		},
 		"a signature of version 2": {
+			`{"mid":"692f","uploadUrl":"https://s3/x?Expires=1764673140"}`,
+			Media{ID: "692f", UploadURL: "https://s3/x?Expires=1764673140", UploadExpires: created.Add(time.Hour)},
+		},
+		"a signature of version 2 that is over when it comes": {
 			`{"mid":"692f","uploadUrl":"https://s3/x?Expires=1764669540"}`,
-			Media{ID: "692f", UploadURL: "https://s3/x?Expires=1764669540", UploadExpires: created},
+			Media{ID: "692f", UploadURL: "https://s3/x?Expires=1764669540"},
 		},
 		"an image": {
 			`{"id":"692f","status":"processed","size":20480,"fake":true,"confidence":0.98,

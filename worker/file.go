@@ -66,11 +66,34 @@ func altered(f *os.File, j queue.Job) bool {
 	return err != nil || hex.EncodeToString(h.Sum(nil)) != string(j.Digest)
 }
 
+// overwritten reports whether a file of the job, in its place still, has got another content.
+func overwritten(j queue.Job) bool {
+	return slices.ContainsFunc(j.Drops, func(d queue.Drop) bool {
+		path, err := filePath(d.URI)
+		if err != nil {
+			return false
+		}
+		f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+		if err != nil {
+			return false
+		}
+		defer f.Close()
+		info, err := f.Stat()
+		return err == nil && inode(info) == d.File.Inode && info.Mode().IsRegular() && altered(f, j)
+	})
+}
+
+func inode(info fs.FileInfo) uint64 {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return st.Ino
+	}
+	return 0
+}
+
 // isVersion compares what does not change by a remount: size, time and inode, not the device.
 func isVersion(info fs.FileInfo, want queue.FileID) bool {
-	st, ok := info.Sys().(*syscall.Stat_t)
-	return ok && info.Mode().IsRegular() &&
-		info.Size() == want.Size && info.ModTime().Equal(want.ModTime) && uint64(st.Ino) == want.Inode
+	return info.Mode().IsRegular() &&
+		info.Size() == want.Size && info.ModTime().Equal(want.ModTime) && inode(info) == want.Inode
 }
 
 // filePath returns the path of a file: URI.

@@ -127,3 +127,33 @@ func TestOfTwoLostRecordsTheOneWithTheBytesIsFound(t *testing.T) {
 		})
 	}
 }
+
+// A list that shows a record late brings another create, which costs a call: no bytes were sent yet.
+func TestALostRecordThatTheListShowsLatePaysNothingTwice(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.Faults(once(sandbox.OpCreate, sandbox.CutAfter),
+		once(sandbox.OpList, sandbox.Answer(200, "application/json", `{"limit":100,"offset":0,"total":0,"data":[]}`)))
+	a := r.file("a.jpg")
+	r.run()
+	r.wantAnswer(a, "verdict")
+	r.wantIdle()
+	r.wantPaidOnce(a)
+	r.wantCalls(sandbox.OpCreate, 2)
+	r.wantCalls(sandbox.OpPut, 1)
+}
+
+// Several creates in a row are lost, each behind a list that does not show it yet.
+func TestManyLostRecordsPayNothingTwice(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	late := sandbox.Answer(200, "application/json", `{"limit":100,"offset":0,"total":0,"data":[]}`)
+	r.Faults(sandbox.Fault{Op: sandbox.OpCreate, Do: sandbox.CutAfter, Times: 3}, sandbox.Fault{Op: sandbox.OpList, Do: late, Times: 2})
+	a := r.file("a.jpg")
+	r.run()
+	r.wantAnswer(a, "verdict")
+	r.wantIdle()
+	r.wantPaidOnce(a)
+	r.wantCalls(sandbox.OpCreate, 4)
+	r.wantCalls(sandbox.OpPut, 1)
+}

@@ -28,6 +28,7 @@ const (
 // worker asked about is due by its age alone.
 type memory struct {
 	bucket *queue.Bucket
+	clock  func() time.Time
 	log    *slog.Logger
 
 	mu      sync.Mutex
@@ -35,47 +36,80 @@ type memory struct {
 	asks    map[authenta.MediaID]ask
 }
 
+// A life is how long a medium has been on its way. The ledger tells it by the wall clock, which may jump, or be another
+// machine's: that is read once, and from then on this process's monotonic clock counts.
+type life struct {
+	base  time.Time // what the ledger counts from
+	since time.Time // the same, by this process's clock
+	met   time.Time // when this process first dealt with the medium since then
+}
+
+// age is never negative, whatever the clocks say.
+func (l life) age() time.Duration { return time.Since(l.since) }
+
+// known is how much of its age this process has seen for itself.
+func (l life) known() time.Duration { return time.Since(l.met) }
+
 // An ask is what there was and will be of asking about a medium.
 type ask struct {
+	life
 	at      time.Time     // when it was noted
 	age     time.Duration // of the medium, when it was last asked about in vain; 0: it was not
 	told    time.Time     // when that was
 	due     time.Time     // when it is to be asked about; zero: that was not said
 	unbegun bool          // the platform had not begun with it
+	intact  bool          // its file was as it was hashed when a PUT had ended without an answer
 }
 
-func newMemory(b *queue.Bucket, log *slog.Logger) *memory {
-	return &memory{bucket: b, log: log, classes: map[pace.Class]*pace.Learned{}, asks: map[authenta.MediaID]ask{}}
+func newMemory(b *queue.Bucket, clock func() time.Time, log *slog.Logger) *memory {
+	return &memory{bucket: b, clock: clock, log: log, classes: map[pace.Class]*pace.Learned{}, asks: map[authenta.MediaID]ask{}}
 }
 
 // A medium is one whose result is awaited.
 type medium struct {
+	life  // since its processing could begin
 	id    authenta.MediaID
 	class pace.Class
-	since time.Time     // when its processing could begin
 	asked time.Duration // its age when it was last asked about in vain; 0: it was not
 	told  time.Time     // when that was; zero: not by this worker
 	due   time.Time     // when this worker meant to ask about it; zero: it did not say
 	plain bool          // nothing has held it up, so that its time can be learned from
 }
 
-func (m medium) age() time.Duration { return time.Since(m.since) }
-
 // recall is the medium of a job, as far as is known.
 func (y *memory) recall(j queue.Job) medium {
-	m := medium{id: authenta.MediaID(j.MediaID), class: pace.ClassOf(string(j.Model), j.Size), since: j.UploadedAt}
+	base := j.UploadedAt
 	for _, later := range []time.Time{j.ResumedAt, j.Asked} {
-		if later.After(m.since) {
-			m.since = later
+		if later.After(base) {
+			base = later
 		}
 	}
-	m.plain = m.since.Equal(j.UploadedAt)
 	y.mu.Lock()
 	defer y.mu.Unlock()
-	if a, ok := y.asks[m.id]; ok && a.at.After(m.since) && !a.unbegun {
-		m.asked, m.told, m.due = a.age, a.told, a.due
+	a := y.meet(authenta.MediaID(j.MediaID), base)
+	return medium{
+		life: a.life, id: authenta.MediaID(j.MediaID), class: pace.ClassOf(string(j.Model), j.Size),
+		asked: a.age, told: a.told, due: a.due, plain: base.Equal(j.UploadedAt),
 	}
-	return m
+}
+
+// known is how long this process has known that the ledger has a time of a medium's.
+func (y *memory) known(id authenta.MediaID, base time.Time) time.Duration {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	return y.meet(id, base).known()
+}
+
+// meet returns what is known of a medium, which is nothing if the ledger has begun to count anew. The lock is held.
+func (y *memory) meet(id authenta.MediaID, base time.Time) ask {
+	a, ok := y.asks[id]
+	if !ok || !a.base.Equal(base) {
+		now := time.Now()
+		age := max(0, y.clock().Sub(base))
+		a = ask{life: life{base: base, since: now.Add(-age), met: now}, at: now, unbegun: a.unbegun, intact: a.intact}
+		y.asks[id] = a
+	}
+	return a
 }
 
 // next returns when a medium is to be asked about, and the chance that its result is there now.
@@ -103,7 +137,7 @@ func (y *memory) vain(m medium, then time.Time, single bool) medium {
 	if m.plain && age > m.asked {
 		y.learned(m.class).Vain(m.asked, age, single)
 	}
-	y.asks[m.id] = ask{at: then, age: age, told: then}
+	y.asks[m.id] = ask{life: m.life, at: then, age: age, told: then}
 	m.asked, m.told = age, then
 	return m
 }
@@ -112,14 +146,28 @@ func (y *memory) vain(m medium, then time.Time, single bool) medium {
 func (y *memory) schedule(m medium, due time.Time) {
 	y.mu.Lock()
 	defer y.mu.Unlock()
-	y.asks[m.id] = ask{at: time.Now(), age: m.asked, told: m.told, due: due}
+	y.asks[m.id] = ask{life: m.life, at: time.Now(), age: m.asked, told: m.told, due: due}
+}
+
+// sent notes that the bytes of a PUT that was not answered were those of its file, as it was hashed.
+func (y *memory) sent(id authenta.MediaID) {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	y.asks[id] = ask{at: time.Now(), intact: true}
+}
+
+// intact reports whether that was noted, by this process.
+func (y *memory) intact(id authenta.MediaID) bool {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	return y.asks[id].intact
 }
 
 // stalled notes that the platform has a medium and has not begun with it.
 func (y *memory) stalled(m medium) {
 	y.mu.Lock()
 	defer y.mu.Unlock()
-	y.asks[m.id] = ask{at: time.Now(), unbegun: true}
+	y.asks[m.id] = ask{life: m.life, at: time.Now(), unbegun: true}
 }
 
 // found notes that there is a result, since some time between the last ask and then. Where the ask was much later than it

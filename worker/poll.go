@@ -29,9 +29,10 @@ func (w *Worker) poll(ctx context.Context, t *queue.Task) queue.Settlement {
 		return w.pollAsProbe(ctx, t)
 	}
 	step, chance := w.memory.next(m, w.crowd())
-	late := m.age() > w.PollTimeout
+	early := time.Now().Before(m.due) // the broker's clock has jumped
+	late := !early && m.age() > w.PollTimeout
 	// What was put off until now is asked about although more may have been learned meanwhile: it is due with others.
-	if due := !m.due.IsZero() && !time.Now().Before(m.due); !late && !due && !step.Ripe(m.age()) {
+	if due := !early && !m.due.IsZero(); !late && !due && !step.Ripe(m.age()) {
 		return w.later(m)
 	}
 	if late {
@@ -106,6 +107,12 @@ func (w *Worker) concluded(m medium, got authenta.Media) queue.Settlement {
 	})
 }
 
+// overdue reports whether a medium's result has been awaited for too long. Part of that this process must have seen for
+// itself: what the ledger's times tell may be wrong by a jump of the clock, so that the first ask is never the last.
+func (w *Worker) overdue(m medium) bool {
+	return m.age() > w.PollTimeout && m.known() > min(w.PollTimeout, pace.Longest)/2
+}
+
 // notYet deals with a medium that has no result. Neither the time in which its processing has not begun, nor that in
 // which nobody could ask, counts against it: the first ask after a pause is never the last.
 func (w *Worker) notYet(ctx context.Context, t *queue.Task, m medium, s sighting, single bool) queue.Settlement {
@@ -115,7 +122,7 @@ func (w *Worker) notYet(ctx context.Context, t *queue.Task, m medium, s sighting
 	switch {
 	case unbegun && (m.age() >= w.LateAfter || w.Cluster.Uploads.State().Why == control.Credits):
 		return w.unbegun(ctx, t, m)
-	case single && !unbegun && !paused && m.age() > w.PollTimeout:
+	case single && !unbegun && !paused && w.overdue(m):
 		w.memory.ended(m)
 		return queue.Reject(queue.Fault{
 			Reason: queue.Timeout, Code: string(s.status),
@@ -131,28 +138,29 @@ func (w *Worker) unbegun(ctx context.Context, t *queue.Task, m medium) queue.Set
 		w.Log.Warn("the platform has a file and has not begun with it; the account may lack credits", "file", t.Drops[0].URI, "mid", t.MediaID)
 	}
 	w.memory.stalled(m)
-	if err := t.Apply(ctx, queue.NotThereYet{At: now()}); err != nil {
+	if err := t.Apply(ctx, queue.NotThereYet{At: w.now()}); err != nil {
 		return w.letGo(t, err)
 	}
-	return queue.RetryAfter(min(max(time.Since(t.UploadedAt)/4, leastWait), mostWait))
+	return queue.RetryAfter(min(max(w.now().Sub(t.UploadedAt)/4, leastWait), mostWait))
 }
 
 // later gives a medium back until it is due.
 func (w *Worker) later(m medium) queue.Settlement {
 	step, _ := w.memory.next(m, w.crowd())
-	at := step.At(m.since)
-	if end := m.since.Add(w.PollTimeout + time.Millisecond); m.age() < w.PollTimeout && at.After(end) {
-		at = end
+	now, age := w.now(), m.age()
+	wait := max(step.At(now.Add(-age)).Sub(now), time.Millisecond)
+	if age < w.PollTimeout {
+		wait = min(wait, w.PollTimeout-age+time.Millisecond)
 	}
-	w.memory.schedule(m, at)
-	return queue.RetryAfter(max(time.Until(at), time.Millisecond))
+	w.memory.schedule(m, time.Now().Add(wait))
+	return queue.RetryAfter(wait)
 }
 
 // unanswered deals with a call that told nothing of the medium. Long after its time, a platform that answers, and not
 // about this record, has said enough.
 func (w *Worker) unanswered(ctx context.Context, m medium, t turn, err error) queue.Settlement {
 	e, ok := errors.AsType[*authenta.Error](err)
-	if ok && e.Kind == authenta.KindRejected && m.age() > w.PollTimeout {
+	if ok && e.Kind == authenta.KindRejected && w.overdue(m) {
 		t.unfit(ctx)
 		return queue.Reject(queue.Fault{Reason: queue.Timeout, Code: e.Code, Message: message(e)})
 	}

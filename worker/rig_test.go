@@ -364,6 +364,9 @@ func (r *rig) goOn(what string, holds func() bool) {
 	})
 }
 
+// now is the time as the ledger writes it.
+func now() time.Time { return time.Now().UTC() }
+
 func deadline(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	t.Cleanup(cancel)

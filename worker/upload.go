@@ -35,7 +35,7 @@ func (w *Worker) upload(ctx context.Context, t *queue.Task) queue.Settlement {
 		return queue.Reject(*fault)
 	}
 	defer file.Close()
-	if t.State == queue.Reserved && time.Until(t.URLExpires) < spareLife {
+	if t.State == queue.Reserved && t.URLExpires.Sub(w.now()) < spareLife {
 		if err := t.Apply(ctx, queue.Abandoned{}); err != nil {
 			return w.letGo(t, err)
 		}
@@ -48,7 +48,8 @@ func (w *Worker) upload(ctx context.Context, t *queue.Task) queue.Settlement {
 }
 
 // lookForBytes finds out whether the bytes of a PUT that was not answered have arrived. The platform may notice them
-// late, so that "not there" counts only when it is said again after a while.
+// late, so that "not there" counts only when it is said again after a while that this process has seen pass: by the
+// ledger's times alone, a jump of the clock would have them paid twice.
 func (w *Worker) lookForBytes(ctx context.Context, t *queue.Task) (queue.Settlement, bool) {
 	broke := w.Cluster.Uploads.State().Why == control.Credits // it may have them, and wait to be paid
 	m, off := w.getUnsure(ctx, authenta.MediaID(t.MediaID), broke)
@@ -56,16 +57,28 @@ func (w *Worker) lookForBytes(ctx context.Context, t *queue.Task) (queue.Settlem
 	case off != nil:
 		return *off, true
 	case m.Status != authenta.StatusInited && m.Status != "":
-		return queue.HandOver(), true
+		return w.takeOver(ctx, t)
 	case t.Asked.IsZero() || broke: // the time in which nothing is begun does not count
-		if err := t.Apply(ctx, queue.NotThereYet{At: now()}); err != nil {
+		if err := t.Apply(ctx, queue.NotThereYet{At: w.now()}); err != nil {
 			return w.letGo(t, err), true
 		}
-		return queue.RetryAfter(w.LateAfter), true
-	case time.Since(t.Asked) < w.LateAfter:
-		return queue.RetryAfter(w.LateAfter - time.Since(t.Asked)), true
+	}
+	if known := w.memory.known(authenta.MediaID(t.MediaID), t.Asked); known < w.LateAfter {
+		return queue.RetryAfter(w.LateAfter - known), true
 	}
 	if err := t.Apply(ctx, queue.SendFailed{}); err != nil {
+		return w.letGo(t, err), true
+	}
+	return queue.Settlement{}, false
+}
+
+// takeOver has the job await the result of bytes whose PUT was not answered. If nobody saw that PUT end, because its process
+// was killed, and the file was overwritten since it was hashed, then they may be others, and the job goes on without them.
+func (w *Worker) takeOver(ctx context.Context, t *queue.Task) (queue.Settlement, bool) {
+	if w.memory.intact(authenta.MediaID(t.MediaID)) || !overwritten(t.Job) {
+		return queue.HandOver(), true
+	}
+	if err := t.Apply(ctx, queue.Abandoned{}); err != nil {
 		return w.letGo(t, err), true
 	}
 	return queue.Settlement{}, false
@@ -95,12 +108,12 @@ func (w *Worker) lookForRecord(ctx context.Context, t *queue.Task) (queue.Settle
 	case m == nil:
 		return queue.Settlement{}, false
 	case m.Status != authenta.StatusInited:
-		if err := t.Apply(ctx, queue.Adopted{MediaID: string(m.ID), At: now()}); err != nil {
+		if err := t.Apply(ctx, queue.Adopted{MediaID: string(m.ID), At: w.now()}); err != nil {
 			return w.letGo(t, err), true
 		}
 		return queue.HandOver(), true
 	case m.UploadURL != "":
-		if err := t.Apply(ctx, created(*m)); err != nil {
+		if err := t.Apply(ctx, w.created(*m)); err != nil {
 			return w.letGo(t, err), true
 		}
 		if err := t.Apply(ctx, queue.SendFailed{}); err != nil { // nothing was sent yet
@@ -120,7 +133,7 @@ func (w *Worker) reserve(ctx context.Context, t *queue.Task) (turn, queue.Settle
 	if err != nil {
 		return turn, turn.refused(ctx, err), false
 	}
-	if err := t.Apply(ctx, queue.SendStarted{At: now()}); err != nil {
+	if err := t.Apply(ctx, queue.SendStarted{At: w.now()}); err != nil {
 		turn.withdrawn(ctx)
 		return turn, w.letGo(t, err), false
 	}
@@ -136,7 +149,7 @@ func (w *Worker) create(ctx context.Context, t *queue.Task) (turn, queue.Settlem
 	}
 	name := t.Drops[0].Name
 	name = authenta.Name(strings.TrimSuffix(name, filepath.Ext(name)), string(t.Digest))
-	if err := t.Apply(ctx, queue.CreateStarted{Name: name, At: now()}); err != nil {
+	if err := t.Apply(ctx, queue.CreateStarted{Name: name, At: w.now()}); err != nil {
 		turn.withdrawn(ctx)
 		return turn, w.letGo(t, err), false
 	}
@@ -156,7 +169,7 @@ func (w *Worker) create(ctx context.Context, t *queue.Task) (turn, queue.Settlem
 		return turn, turn.refused(ctx, err), false
 	}
 	turn.answered(ctx)
-	if err := t.Apply(ctx, created(m)); err != nil {
+	if err := t.Apply(ctx, w.created(m)); err != nil {
 		turn.withdrawn(ctx)
 		return turn, w.letGo(t, err), false
 	}
@@ -165,6 +178,11 @@ func (w *Worker) create(ctx context.Context, t *queue.Task) (turn, queue.Settlem
 
 // send puts the bytes to the upload URL.
 func (w *Worker) send(ctx context.Context, t *queue.Task, turn turn, file *os.File) queue.Settlement {
+	if altered(file, t.Job) { // since it was opened: sent, it would be paid for now and again as what it has become
+		w.note(t, queue.SendFailed{})
+		turn.withdrawn(ctx)
+		return queue.RetryAfter(0)
+	}
 	err := w.Client.Upload(ctx, authenta.Upload{
 		ID: authenta.MediaID(t.MediaID), URL: authenta.PresignedURL(t.UploadURL), ContentType: t.ContentType, Size: t.Size,
 	}, file)
@@ -184,6 +202,7 @@ func (w *Worker) send(ctx context.Context, t *queue.Task, turn turn, file *os.Fi
 	case ctx.Err() != nil: // we broke it off ourselves
 		if e.MaybeDone {
 			w.note(t, queue.Unanswered{})
+			w.memory.sent(authenta.MediaID(t.MediaID))
 		} else {
 			w.note(t, queue.SendFailed{})
 		}
@@ -191,6 +210,7 @@ func (w *Worker) send(ctx context.Context, t *queue.Task, turn turn, file *os.Fi
 		return queue.RetryAfter(0)
 	case e.MaybeDone:
 		w.note(t, queue.Unanswered{})
+		w.memory.sent(authenta.MediaID(t.MediaID))
 	case e.Kind == authenta.KindURLExpired:
 		w.note(t, queue.Abandoned{})
 	case e.Kind == authenta.KindStorageRefused || e.Kind == authenta.KindRejected:
@@ -217,8 +237,8 @@ const (
 	storageTries = 4
 )
 
-func created(m authenta.Media) queue.Created {
-	at := now()
+func (w *Worker) created(m authenta.Media) queue.Created {
+	at := w.now()
 	expires := m.UploadExpires
 	if expires.IsZero() {
 		expires = at.Add(assumedLife)
@@ -244,6 +264,3 @@ func (w *Worker) letGo(t *queue.Task, err error) queue.Settlement {
 	w.Log.Info("a job is given back", "job", t.Key, "error", err)
 	return queue.RetryAfter(time.Second)
 }
-
-// now is the time as the ledger writes it.
-func now() time.Time { return time.Now().UTC() }

@@ -42,6 +42,8 @@ type Options struct {
 	// LateAfter is how long the platform may take to notice bytes that it has; default 30s, many times
 	// what storage events take. An unanswered PUT is repeated only when it still has not noticed them by then.
 	LateAfter time.Duration
+
+	clock func() time.Time // the wall clock, which a test may have jump
 }
 
 func (o Options) withDefaults() Options {
@@ -63,6 +65,9 @@ func (o Options) withDefaults() Options {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
+	if o.clock == nil {
+		o.clock = time.Now
+	}
 	return o
 }
 
@@ -83,9 +88,12 @@ type Worker struct {
 func New(o Options) *Worker {
 	o = o.withDefaults()
 	return &Worker{
-		Options: o, room: newRoom(o.InFlight), memory: newMemory(o.Queue.Control(), o.Log), list: newList(), scout: make(chan struct{}, 1),
+		Options: o, room: newRoom(o.InFlight), memory: newMemory(o.Queue.Control(), o.clock, o.Log), list: newList(), scout: make(chan struct{}, 1),
 	}
 }
+
+// now is the time as the ledger writes it. What is measured by it may be wrong by a jump of the clock.
+func (w *Worker) now() time.Time { return w.clock().UTC() }
 
 // Run works until ctx ends, then finishes what is in hand within the grace and returns nil.
 func (w *Worker) Run(ctx context.Context) error {
