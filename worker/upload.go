@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"os"
-	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/authenta/authenta-ingest/authenta"
@@ -23,6 +21,11 @@ func (w *Worker) upload(ctx context.Context, t *queue.Task) queue.Settlement {
 	}
 	if !t.Creating.IsZero() {
 		if s, settled := w.lookForRecord(ctx, t); settled {
+			return s
+		}
+	}
+	if t.State == queue.Queued && t.Creating.IsZero() {
+		if s, settled := w.lookInGaps(ctx, t); settled {
 			return s
 		}
 	}
@@ -147,9 +150,7 @@ func (w *Worker) create(ctx context.Context, t *queue.Task) (turn, queue.Settlem
 	if err != nil {
 		return turn, turn.refused(ctx, err), false
 	}
-	name := t.Drops[0].Name
-	name = authenta.Name(strings.TrimSuffix(name, filepath.Ext(name)), string(t.Digest))
-	if err := t.Apply(ctx, queue.CreateStarted{Name: name, At: w.now()}); err != nil {
+	if err := t.Apply(ctx, queue.CreateStarted{Name: nameOf(t.Drops[0], t.Digest), At: w.now()}); err != nil {
 		turn.withdrawn(ctx)
 		return turn, w.letGo(t, err), false
 	}

@@ -81,6 +81,7 @@ type Worker struct {
 	room   *room
 	memory *memory
 	list   *list
+	past   *past
 	scout  chan struct{} // held by the one who asks for a result that may well not be there
 }
 
@@ -88,7 +89,7 @@ type Worker struct {
 func New(o Options) *Worker {
 	o = o.withDefaults()
 	return &Worker{
-		Options: o, room: newRoom(o.InFlight), memory: newMemory(o.Queue.Control(), o.clock, o.Log), list: newList(), scout: make(chan struct{}, 1),
+		Options: o, room: newRoom(o.InFlight), memory: newMemory(o.Queue.Control(), o.clock, o.Log), list: newList(), past: newPast(), scout: make(chan struct{}, 1),
 	}
 }
 
