@@ -111,6 +111,7 @@ func run(ctx context.Context, s settings, o runOptions, stdout, stderr io.Writer
 	}
 	client, err := authenta.New(authenta.Options{
 		BaseURL: s.URL, Credentials: s.keys().read, UserAgent: "authenta-ingest/" + version(),
+		Forbidden: natsAddresses(broker.listens),
 	})
 	if err != nil {
 		return &exitError{exitUsage, err}
@@ -188,12 +189,13 @@ type broker struct {
 	conn    *queue.Conn
 	server  *embedded.Server // nil: external
 	address string           // where subscribers find it, for the log
+	listens string           // its addresses, comma-separated; empty: it has no listener
 }
 
 func openBroker(ctx context.Context, s settings, log *slog.Logger) (*broker, error) {
 	if s.NATSURL != "" {
 		conn, err := queue.Dial(ctx, s.server(), log)
-		return &broker{conn: conn, address: redactAll(s.NATSURL)}, err
+		return &broker{conn: conn, address: redactAll(s.NATSURL), listens: s.NATSURL}, err
 	}
 	server, err := embedded.Start(s.embedded(log))
 	if err != nil {
@@ -203,11 +205,11 @@ func openBroker(ctx context.Context, s settings, log *slog.Logger) (*broker, err
 	if err != nil {
 		return nil, errors.Join(err, server.Close())
 	}
-	address := "embedded, no listener"
+	address, listens := "embedded, no listener", ""
 	if a := server.Addr(); a != "" {
-		address = "nats://" + a
+		address, listens = "nats://"+a, a
 	}
-	return &broker{conn: conn, server: server, address: address}, nil
+	return &broker{conn: conn, server: server, address: address, listens: listens}, nil
 }
 
 func (b *broker) close() error {
