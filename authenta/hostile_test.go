@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"runtime"
 	"strings"
 	"testing"
@@ -319,5 +320,45 @@ func TestNoSignOfAFakeIsLostAmongManyParticipants(t *testing.T) {
 		if got := m.Participants[MaxParticipants-1].Fake; asJSON(got) != asJSON(tt.want) {
 			t.Errorf("%s: the last is %s, want %s", name, asJSON(got), asJSON(tt.want))
 		}
+	}
+}
+
+func TestHostileAnswersOverHTTP2TellNothingAndEnd(t *testing.T) {
+	t.Parallel()
+	part := []byte(strings.Repeat(" ", 64<<10))
+	for name, h := range map[string]http.HandlerFunc{
+		"an endless body": func(w http.ResponseWriter, r *http.Request) {
+			for err := error(nil); err == nil; {
+				_, err = w.Write(part)
+			}
+		},
+		"a huge header": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("A", strings.Repeat("a", 1<<20))
+			io.WriteString(w, `{"mid":"`+string(testID)+`","status":"INITED","data":[]}`)
+		},
+		"many early hints": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Link", strings.Repeat("a", 1<<10))
+			for range 1000 {
+				w.WriteHeader(http.StatusEarlyHints)
+			}
+			io.WriteString(w, `{"mid":"`+string(testID)+`","status":"INITED","data":[]}`)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := httptest.NewUnstartedServer(h)
+			s.EnableHTTP2 = true
+			s.StartTLS()
+			t.Cleanup(s.Close)
+			transport := NewTransport()
+			t.Cleanup(transport.CloseIdleConnections)
+			transport.TLSClientConfig = s.Client().Transport.(*http.Transport).TLSClientConfig
+			c := newTestClient(t, s.URL, Options{Transport: transport})
+			for _, op := range []Op{OpGet, OpList} {
+				if e := asError(t, operations[op](t, c, s.URL)); e.Kind != KindUnavailable {
+					t.Errorf("%s: %v: %v", op, e.Kind, e)
+				}
+			}
+		})
 	}
 }
