@@ -43,6 +43,9 @@ func FuzzSettings(f *testing.F) {
 		if all[name] == "" {
 			all[name] = value
 		}
+		for _, name := range names { // of the one before
+			os.Unsetenv(name)
+		}
 		for name, value := range all {
 			if os.Setenv(name, value) != nil {
 				t.Skip("no environment has this")
@@ -80,9 +83,6 @@ func FuzzSettings(f *testing.F) {
 		}
 		if n := strings.Count(err.Error(), "\n") + 1; n > len(m.found)+1 { // an embedded server's come together
 			t.Errorf("%d lines for %d mistakes: %q", n, len(m.found), err)
-		}
-		for _, name := range names { // the next one begins anew
-			os.Unsetenv(name)
 		}
 	})
 }
