@@ -142,19 +142,3 @@ func TestEveryKindHasAName(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
-
-func FuzzErrorBody(f *testing.F) {
-	f.Add(`{"code":"AA001","type":"CLIENT_ERROR","message":"API limit reached"}`)
-	f.Add(`{"code":1,"message":{}}`)
-	f.Add(`<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>`)
-	f.Add(`null`)
-	f.Fuzz(func(t *testing.T, body string) {
-		for _, status := range []int{302, 400, 403, 429, 503} {
-			for _, e := range []*Error{apiError(status, []byte(body)), storageError(status, []byte(body))} {
-				if e.Kind.String() == "" || e.Status != status || e.Error() == "" {
-					t.Errorf("%d: %#v", status, e)
-				}
-			}
-		}
-	})
-}

@@ -50,7 +50,8 @@ func (c *Client) do(ctx context.Context, k call, decode func(body []byte) error)
 func (c *Client) attempt(ctx context.Context, k call, keys Credentials, sent *trace, decode func([]byte) error) *Error {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, fmt.Errorf("no answer within %v", c.timeout))
 	defer cancel()
-	req, err := c.newRequest(sent.follow(ctx), k, keys)
+	nowhere := &guard{forbidden: c.forbidden}
+	req, err := c.newRequest(nowhere.follow(sent.follow(ctx)), k, keys)
 	if err != nil {
 		return &Error{Kind: KindRejected, Err: err}
 	}

@@ -31,8 +31,15 @@ type Options struct {
 	Credentials func() (Credentials, error)
 
 	// Transport carries the API calls and the uploads. As [http.RoundTripper] demands, it must close every request's
-	// body: Upload waits for that. Nil: NewTransport().
+	// body: Upload waits for that. Nil: NewTransport(). Any other looks after the addresses that it dials itself.
 	Transport http.RoundTripper
+
+	// Forbidden are addresses, host:port, that nothing is ever sent to, whatever upload URLs the platform gives, under
+	// whatever name. One of this machine's stands for all of them.
+	//
+	// Beyond these, an upload goes to a loopback, link-local, private or multicast address only if the platform is at
+	// one of that kind itself.
+	Forbidden []string
 
 	// UserAgent is sent to the platform, not to the storage host. Empty: net/http's.
 	UserAgent string
@@ -52,6 +59,7 @@ type Client struct {
 	base        *url.URL
 	credentials func() (Credentials, error)
 	transport   http.RoundTripper
+	forbidden   []endpoint
 	userAgent   string
 	timeout     time.Duration
 	stall       time.Duration
@@ -64,6 +72,14 @@ func New(o Options) (*Client, error) {
 	base, err := parseBaseURL(cmp.Or(o.BaseURL, DefaultBaseURL))
 	if o.Credentials == nil {
 		err = errors.Join(err, errors.New("no source of credentials"))
+	}
+	var forbidden []endpoint
+	for _, address := range o.Forbidden {
+		e, errAddress := parseEndpoint(address)
+		if errAddress != nil {
+			err = errors.Join(err, fmt.Errorf("forbidden address %q: want host:port", address))
+		}
+		forbidden = append(forbidden, e)
 	}
 	if min(o.Timeout, o.Stall, o.AnswerTimeout) < 0 {
 		err = errors.Join(err, errors.New("a time-out is negative"))
@@ -78,6 +94,7 @@ func New(o Options) (*Client, error) {
 		base:        base,
 		credentials: o.Credentials,
 		transport:   o.Transport,
+		forbidden:   forbidden,
 		userAgent:   o.UserAgent,
 		timeout:     cmp.Or(o.Timeout, DefaultTimeout),
 		stall:       cmp.Or(o.Stall, DefaultStall),

@@ -183,7 +183,7 @@ func TestUploadURLsMustBeAsSafeAsThePlatform(t *testing.T) {
 	for u, ok := range map[PresignedURL]bool{
 		"https://s3.test/x?y=z": true, "http://s3.test/x": false, "": false, "https:///x": false, "https://a:b@s3.test/x": false,
 	} {
-		if err := c.checkUploadURL(u); (err == nil) != ok {
+		if err := c.checkUploadURL(t.Context(), u); (err == nil) != ok {
 			t.Errorf("%s: %v", u, err)
 		}
 	}

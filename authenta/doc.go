@@ -16,4 +16,8 @@
 //
 // What the platform sends is read leniently: numbers and booleans may be strings, fields may be missing, and an unknown
 // status means "not yet".
+//
+// Nor is it trusted. What is read of an answer, and what is taken over from it, is limited, so that memory stays flat and
+// a record can be kept; texts are made fit for a terminal; and an upload goes nowhere that the platform has no business:
+// see Options.Forbidden.
 package authenta

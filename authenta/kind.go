@@ -34,7 +34,8 @@ const (
 	// MaybeDone.
 	KindUnavailable
 
-	// KindURLExpired: the upload URL is too old. Only a new media record brings another.
+	// KindURLExpired: the upload URL is too old, or leads to where nothing may be sent. Only a new media record brings
+	// another.
 	KindURLExpired
 
 	// KindStorageRefused: storage did not take the file (any other 4xx of storage itself).

@@ -51,7 +51,8 @@ func (s Status) Final() bool {
 	return s == StatusProcessed || s == StatusFailed || s == StatusError
 }
 
-// Media is a media record. What the platform does not say is zero, or nil where zero would say something.
+// Media is a media record. What the platform does not say, or says in a way that makes no sense, is zero, or nil where zero
+// would say something.
 type Media struct {
 	ID        MediaID
 	Name      string // as given to Create
@@ -61,16 +62,16 @@ type Media struct {
 	Size      int64 // bytes
 	CreatedAt time.Time
 
-	UploadURL     PresignedURL // comes from Create, which has checked it
-	UploadExpires time.Time    // by expiresIn or else by the URL itself, counted from when the answer came
+	UploadURL     PresignedURL // comes from Create, which has checked it; otherwise Upload does
+	UploadExpires time.Time    // by expiresIn or else by the URL itself, counted from when the answer came; at most 2 hours on
 
 	Fake         *bool
-	Confidence   *float64 // 0 to 1
-	Faces        *int     // of a video
-	Deepfakes    *int     // how many of Faces are fake
-	Participants []Participant
+	Confidence   *float64      // 0 to 1
+	Faces        *int          // of a video
+	Deepfakes    *int          // how many of Faces are fake
+	Participants []Participant // at most MaxParticipants
 
-	ResultURL, HeatmapURL, SourceURL PresignedURL // short-lived
+	ResultURL, HeatmapURL, SourceURL PresignedURL // short-lived; http or https, at most 8 KiB
 }
 
 // A Participant is one face of a video. Fields are nil or empty where the platform does not say.

@@ -1,11 +1,13 @@
 package authenta
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -56,16 +58,21 @@ func (p PresignedURL) expires(now time.Time) time.Time {
 }
 
 // checkUploadURL refuses a URL that a file must not be sent to. Plain http is for a platform that is itself reached by it:
-// a test, or an installation in a closed network.
-func (c *Client) checkUploadURL(p PresignedURL) error {
+// a test, or an installation in a closed network. Names are not looked up; see guard.
+func (c *Client) checkUploadURL(ctx context.Context, p PresignedURL) error {
 	u, err := url.Parse(string(p))
 	switch {
 	case p == "":
 		return errors.New("there is no upload URL")
-	case err != nil || u.Host == "" || u.User != nil:
+	case len(p) > maxURL:
+		return fmt.Errorf("the upload URL has %d bytes, more than %d", len(p), maxURL)
+	case err != nil || u.Host == "" || u.User != nil || strings.ContainsFunc(string(p), isOdd):
 		return errors.New("the upload URL is not an absolute one")
-	case u.Scheme == "https", u.Scheme == "http" && c.base.Scheme == "http":
-		return nil
+	case u.Scheme != "https" && (u.Scheme != "http" || c.base.Scheme != "http"):
+		return fmt.Errorf("the upload URL %s is not https", p)
 	}
-	return fmt.Errorf("the upload URL %s is not https", p)
+	if err := c.uploadGuard(u).checkURL(ctx, u); err != nil {
+		return fmt.Errorf("the upload URL is refused: %w", err)
+	}
+	return nil
 }

@@ -134,25 +134,3 @@ func TestOnlyDocumentedEndsAreFinal(t *testing.T) {
 		}
 	}
 }
-
-func FuzzDecodeMedia(f *testing.F) {
-	f.Add(`{"mid":"692f","status":"INITED","uploadUrl":"https://s3/x?Expires=1"}`)
-	f.Add(`{"id":1,"participants":[{"id":"1","fake":"true"}],"faces":"2","expiresIn":1e300}`)
-	f.Add(`{"data":[{"mid":"a"},null]}`)
-	f.Fuzz(func(t *testing.T, body string) {
-		m, err := decodeMedia([]byte(body), "", received)
-		if err != nil {
-			return
-		}
-		if _, err := ParseMediaID(string(m.ID)); err != nil {
-			t.Error(err)
-		}
-		if m.Size < 0 || m.Faces != nil && *m.Faces < 0 {
-			t.Errorf("a negative count: %v", m)
-		}
-		if _, err := json.Marshal([]any{m.Confidence, m.Participants}); err != nil { // NaN, say
-			t.Error(err)
-		}
-		decodePage([]byte(body), received) // must not panic
-	})
-}

@@ -23,7 +23,7 @@ func (c *Client) Create(ctx context.Context, n NewMedia) (Media, error) {
 		if m, err = decodeMedia(body, "", time.Now()); err != nil {
 			return err
 		}
-		return c.checkUploadURL(m.UploadURL)
+		return c.checkUploadURL(ctx, m.UploadURL)
 	})
 	if err != nil {
 		return Media{}, err
@@ -36,6 +36,7 @@ func (c *Client) Get(ctx context.Context, id MediaID) (Media, error) {
 	var m Media
 	err := c.one(ctx, call{op: OpGet, method: http.MethodGet, media: id}, func(body []byte) (err error) {
 		m, err = decodeMedia(body, id, time.Now())
+		m.UploadURL = scalar(m.UploadURL).webURL()
 		return err
 	})
 	if err != nil {

@@ -18,17 +18,17 @@ var queryString = regexp.MustCompile(`(?i)(\?|\bX-Amz-)[\w.~%-]+=[^\s"'<>]*`)
 // clean makes a text that came from outside fit for errors and logs: without the given keys and any query string, on
 // one line, and not long.
 func clean(text string, keys ...string) string {
+	text = strings.Map(toPrintable, text) // first: what it drops may be within a secret
 	for _, key := range keys {
 		if key != "" {
 			text = strings.ReplaceAll(text, key, redacted)
 		}
 	}
 	text = queryString.ReplaceAllString(text, "${1}"+redacted)
-	printable := []rune(strings.Map(toPrintable, text))
-	if len(printable) > maxMessage {
-		return string(printable[:maxMessage]) + "…"
+	if runes := []rune(text); len(runes) > maxMessage {
+		return string(runes[:maxMessage]) + "…"
 	}
-	return string(printable)
+	return text
 }
 
 // toPrintable turns line breaks into spaces and drops other control characters.

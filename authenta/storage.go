@@ -28,11 +28,11 @@ func storageError(status int, body []byte) *Error {
 		Message string
 	}
 	e := &Error{Status: status}
-	if xml.Unmarshal(body, &problem) != nil || problem.Code == "" {
-		e.Kind, e.Message, e.MaybeDone = KindUnavailable, "the answer is not storage's own", true
-		return e
+	err := xml.Unmarshal(body, &problem)
+	if e.Code = clean(problem.Code); err != nil || e.Code == "" {
+		return &Error{Status: status, Kind: KindUnavailable, Message: "the answer is not storage's own", MaybeDone: true}
 	}
-	e.Code, e.Message = clean(problem.Code), clean(problem.Message)
+	e.Message = clean(problem.Message)
 	e.Kind = storageKind(status, e.Code, e.Message)
 	return e
 }

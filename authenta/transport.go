@@ -7,14 +7,19 @@ import (
 )
 
 // NewTransport returns the transport that a [Client] uses unless it is given another: for a pool of workers that call
-// one platform and one storage host, directly or through the proxy that the environment names.
+// one platform and one storage host, directly or through the proxy that the environment names. It makes no connection
+// that the client refuses (see Options.Forbidden). It is for the clients of one platform: what one of them may
+// connect to, another may use.
 func NewTransport() *http.Transport {
-	dialer := &net.Dialer{Timeout: 10 * time.Second}
+	dialer := &net.Dialer{Timeout: 10 * time.Second, ControlContext: askGuard}
 	return &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
 		DialContext:         dialer.DialContext,
 		ForceAttemptHTTP2:   true, // a DialContext of our own turns it off otherwise
 		TLSHandshakeTimeout: 10 * time.Second,
+
+		// The platform's and S3's headers take some hundred bytes. What comes before the final answer counts as well.
+		MaxResponseHeaderBytes: 64 << 10,
 
 		// A connection that died without a word would otherwise be used on and on, each call waiting out its time-out.
 		HTTP2: &http.HTTP2Config{SendPingTimeout: 10 * time.Second, PingTimeout: 5 * time.Second},

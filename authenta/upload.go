@@ -26,7 +26,7 @@ type Upload struct {
 // In an error, MaybeDone means that all bytes had been handed to the network and storage did not answer. Otherwise
 // nothing is there: storage never keeps part of an object.
 func (c *Client) Upload(ctx context.Context, u Upload, f *os.File) error {
-	e := c.checkUpload(u, f)
+	e := c.checkUpload(ctx, u, f)
 	if e == nil {
 		e = c.send(ctx, u, f)
 	}
@@ -37,9 +37,9 @@ func (c *Client) Upload(ctx context.Context, u Upload, f *os.File) error {
 	return e
 }
 
-func (c *Client) checkUpload(u Upload, f *os.File) *Error {
-	if err := c.checkUploadURL(u.URL); err != nil {
-		return &Error{Kind: KindRejected, Err: err}
+func (c *Client) checkUpload(ctx context.Context, u Upload, f *os.File) *Error {
+	if err := c.checkUploadURL(ctx, u.URL); err != nil {
+		return &Error{Kind: KindURLExpired, Err: err}
 	}
 	if u.Size <= 0 {
 		return &Error{Kind: KindRejected, Message: "an empty file has nothing to judge"}
@@ -88,7 +88,7 @@ func (c *Client) put(ctx context.Context, u Upload, f *os.File) *Error {
 	if err != nil {
 		return &Error{Kind: KindRejected, Err: causeOf(ctx, err)}
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
+	ctx, cancel := context.WithCancelCause(c.uploadGuard(req.URL).follow(ctx))
 	watched := make(chan struct{})
 	go func() {
 		defer close(watched)

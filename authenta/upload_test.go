@@ -143,7 +143,7 @@ func TestAFileOfAnotherSizeIsNotSent(t *testing.T) {
 		}
 	}
 	e := asError(t, c.Upload(t.Context(), Upload{URL: "file:///etc/passwd", Size: 100}, sparseFile(t, 100)))
-	if e.Kind != KindRejected {
+	if e.Kind != KindURLExpired {
 		t.Errorf("got %v", e)
 	}
 }

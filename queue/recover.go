@@ -25,7 +25,11 @@ func (q *Queue) Blank(ctx context.Context) (bool, error) {
 	return ledger.State.LastSeq == 0 && !noted, nil
 }
 
-// Suspects reports, once, that this process has met something that only a loss can have left.
+// Suspect notes that something of the store seems to be lost.
+func (q *Queue) Suspect() { q.suspect.Store(true) }
+
+// Suspects reports, once, that something of the store seems to be lost: that was said, or something was met that only a loss
+// can have left.
 func (q *Queue) Suspects() bool { return q.suspect.Swap(false) }
 
 // Recover finds out what a loss has left of the store, and mends what can be: after a crash of the broker's machine the

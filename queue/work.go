@@ -190,7 +190,7 @@ func (q *Queue) decide(ctx context.Context, p Pool, key JobKey, msg jetstream.Ms
 	switch {
 	case errors.Is(err, errNoJob):
 		if meta, err := msg.Metadata(); err == nil && time.Since(meta.Timestamp) > orphanAge {
-			q.suspect.Store(true) // its record is lost: Recover finds its file, and drops the message
+			q.Suspect() // its record is lost: Recover finds its file, and drops the message
 			return RetryAfter(orphanAge)
 		}
 		return RetryAfter(time.Second)

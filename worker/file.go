@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/authenta/authenta-ingest/queue"
@@ -96,10 +97,11 @@ func isVersion(info fs.FileInfo, want queue.FileID) bool {
 		info.Size() == want.Size && info.ModTime().Equal(want.ModTime) && inode(info) == want.Inode
 }
 
-// filePath returns the path of a file: URI.
+// filePath returns the path of a file: URI. It must be a file of this machine, and have nothing after its path: that would
+// be a part of its name that nobody has escaped.
 func filePath(uri string) (string, error) {
 	u, err := url.Parse(uri)
-	if err != nil || u.Scheme != "file" || u.Path == "" {
+	if err != nil || u.Scheme != "file" || u.Host != "" || !strings.HasPrefix(u.Path, "/") || u.RawQuery != "" || u.ForceQuery || strings.Contains(uri, "#") {
 		return "", fmt.Errorf("%q is not a file: URI", uri)
 	}
 	return u.Path, nil

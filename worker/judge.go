@@ -1,6 +1,8 @@
 package worker
 
 import (
+	"encoding/json"
+
 	"github.com/authenta/authenta-ingest/authenta"
 	"github.com/authenta/authenta-ingest/queue"
 )
@@ -12,15 +14,33 @@ func judge(m authenta.Media) queue.Judgement {
 		Outcome: outcome(m), Confidence: m.Confidence, Faces: m.Faces, Deepfakes: m.Deepfakes,
 		ResultURL: string(m.ResultURL), HeatmapURL: string(m.HeatmapURL),
 	}
+	left := maxHeatmaps
 	for _, p := range m.Participants {
-		j.Participants = append(j.Participants, queue.Participant{
-			ID: p.ID, Fake: p.Fake, Confidence: p.Confidence, Heatmap: string(p.Heatmap),
-		})
+		q := queue.Participant{ID: p.ID, Fake: p.Fake, Confidence: p.Confidence}
+		if size := jsonSize(p.Heatmap); size <= left {
+			left -= size
+			q.Heatmap = string(p.Heatmap)
+		}
+		j.Participants = append(j.Participants, q)
 	}
 	if j.Confidence == nil {
 		j.Confidence = confidence(j.Outcome, m.Participants)
 	}
 	return j
+}
+
+// maxHeatmaps is how many bytes the URLs of the participants' heatmaps take in a verdict at most; those beyond are left out.
+// With it, authenta.MaxParticipants and the two reports' own URLs, a judgement stays under 350 KiB, so that together with the
+// drops in the ledger's record of its job it fits a message of 1 MB.
+const maxHeatmaps = 128 << 10
+
+// jsonSize is how much a URL takes in JSON, which writes a & in six bytes.
+func jsonSize(u authenta.PresignedURL) int {
+	b, err := json.Marshal(string(u))
+	if err != nil { // strings always have a JSON form
+		return maxHeatmaps + 1
+	}
+	return len(b)
 }
 
 func outcome(m authenta.Media) queue.Outcome {

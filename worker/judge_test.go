@@ -1,9 +1,13 @@
 package worker
 
 import (
+	"encoding/json"
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/authenta/authenta-ingest/authenta"
+	"github.com/authenta/authenta-ingest/authenta/sandbox"
 	"github.com/authenta/authenta-ingest/queue"
 )
 
@@ -105,4 +109,43 @@ func show(f *float64) any {
 		return nil
 	}
 	return *f
+}
+
+func TestAJudgementIsBoundedWhateverTheRecordSays(t *testing.T) {
+	t.Parallel()
+	long := authenta.PresignedURL("https://s3/" + strings.Repeat("&", 8<<10-11)) // the longest that a client lets through
+	m := authenta.Media{Fake: new(true), Confidence: new(0.12345678901234567), ResultURL: long, HeatmapURL: long}
+	for range authenta.MaxParticipants {
+		m.Participants = append(m.Participants, authenta.Participant{
+			ID: 1 << 53, Fake: new(false), Confidence: new(0.12345678901234567), Heatmap: long,
+		})
+	}
+	j := judge(m)
+	data, err := json.Marshal(j)
+	if err != nil || len(data) > 350<<10 {
+		t.Errorf("%d bytes, %v", len(data), err)
+	}
+	if len(j.Participants) != authenta.MaxParticipants || j.Participants[0].Heatmap == "" || j.ResultURL != string(long) {
+		t.Error("more is left out than has to be")
+	}
+}
+
+// The broker takes no message of more than 1 MB: a verdict that is larger would come round for ever.
+func TestAFileWhoseRecordIsHugeIsJudged(t *testing.T) {
+	t.Parallel()
+	url := "https://s3.test/" + strings.Repeat("%26&", 1000)
+	face := fmt.Sprintf(`{"id":1,"fake":false,"heatmap":%q},`, url)
+	long := strings.Repeat("x", 300_000)
+	body := `{"status":"PROCESSED","name":"` + long + `","type":"` + long + `","modelType":"` + long + `","resultURL":"https://s3.test/` + long +
+		`","heatmapURL":"` + url + `","participants":[` + strings.Repeat(face, 500) + `{"fake":true}]}`
+	r := newRig(t)
+	r.Faults(always(sandbox.OpGet, sandbox.Answer(200, "application/json", body)))
+	a := r.file("a.jpg")
+	r.run()
+	r.wantAnswer(a, "verdict")
+	r.wantIdle()
+	r.wantPaidOnce(a)
+	if v := r.verdicts[0]; v.Outcome != queue.Fake || v.ResultURL != "" || v.HeatmapURL != url || len(v.Participants) != 501 {
+		t.Errorf("%s, %d participants", v.Outcome, len(v.Participants))
+	}
 }

@@ -36,6 +36,15 @@ const (
 	granted      eventKind = "granted"       // Grant was given at At
 )
 
+// check finds an event that lacks what its kind is about.
+func (e event) check() error {
+	switch {
+	case e.Kind == created && e.Create == nil, e.Kind == putCompleted && e.Object == nil, e.Kind == granted && e.Grant == nil:
+		return fmt.Errorf("%q of nothing", e.Kind)
+	}
+	return nil
+}
+
 // A journal is a file of events, one JSON line each. It is written without fsync: it survives the death of the process,
 // not that of the machine. The nil journal keeps nothing.
 type journal struct {
@@ -66,7 +75,11 @@ func openJournal(path string, replay func(event)) (_ *journal, err error) {
 			return nil, err
 		}
 		var e event
-		if err := json.Unmarshal(line, &e); err != nil {
+		err = json.Unmarshal(line, &e)
+		if err == nil {
+			err = e.check()
+		}
+		if err != nil {
 			return nil, fmt.Errorf("journal %s: at byte %d: %w", path, whole, err)
 		}
 		replay(e)

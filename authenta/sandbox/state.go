@@ -105,7 +105,7 @@ func newState(o Options) *state {
 	}
 }
 
-// apply makes one change. It fails on nothing: what an event needed was checked before it was made.
+// apply makes one change. It fails on nothing: what an event needed was checked before it was made, or read.
 func (s *state) apply(e event) {
 	switch e.Kind {
 	case opened:
@@ -154,6 +154,9 @@ func (s *state) create(mid string, c createRequest, at time.Time) {
 
 func (s *state) delete(mid string) {
 	m := s.media[mid]
+	if m == nil { // only in a journal that somebody else has written
+		return
+	}
 	delete(s.media, mid)
 	i, _ := slices.BinarySearchFunc(s.order, m.serial, func(m *media, serial int) int { return cmp.Compare(m.serial, serial) })
 	s.order = slices.Delete(s.order, i, i+1)

@@ -52,7 +52,7 @@ func show(v reflect.Value, f reflect.StructField) string {
 		return "-"
 	case f.Tag.Get("secret") == "true":
 		return "********"
-	case strings.Contains(text, "://"):
+	case strings.ContainsAny(text, "@") && strings.HasSuffix(f.Tag.Get("envconfig"), "_URL"):
 		return redactAll(text)
 	}
 	return text

@@ -25,9 +25,11 @@ func TestMain(m *testing.M) {
 		os.Exit(realMain())
 	}
 	flag.Parse()
-	// The tests wait for other processes more than they compute.
-	if err := flag.Set("test.parallel", "16"); err != nil {
-		panic(err)
+	// The tests wait for other processes more than they compute; fuzzing computes.
+	if flag.Lookup("test.fuzz").Value.String() == "" {
+		if err := flag.Set("test.parallel", "16"); err != nil {
+			panic(err)
+		}
 	}
 	os.Exit(m.Run())
 }

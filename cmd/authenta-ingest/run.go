@@ -111,6 +111,7 @@ func run(ctx context.Context, s settings, o runOptions, stdout, stderr io.Writer
 	}
 	client, err := authenta.New(authenta.Options{
 		BaseURL: s.URL, Credentials: s.keys().read, UserAgent: "authenta-ingest/" + version(),
+		Forbidden: natsAddresses(broker.listens),
 	})
 	if err != nil {
 		return &exitError{exitUsage, err}
@@ -192,12 +193,13 @@ type broker struct {
 	conn    *queue.Conn
 	server  *embedded.Server // nil: external
 	address string           // where subscribers find it, for the log
+	listens string           // its addresses, comma-separated; empty: it has no listener
 }
 
 func openBroker(ctx context.Context, s settings, log *slog.Logger) (*broker, error) {
 	if s.NATSURL != "" {
 		conn, err := queue.Dial(ctx, s.server(), log)
-		return &broker{conn: conn, address: redactAll(s.NATSURL)}, err
+		return &broker{conn: conn, address: redactAll(s.NATSURL), listens: s.NATSURL}, err
 	}
 	if err := embedded.AwaitDisk(ctx, s.StateDir, log); err != nil {
 		return nil, err
@@ -210,11 +212,11 @@ func openBroker(ctx context.Context, s settings, log *slog.Logger) (*broker, err
 	if err != nil {
 		return nil, errors.Join(err, server.Close())
 	}
-	address := "embedded, no listener"
+	address, listens := "embedded, no listener", ""
 	if a := server.Addr(); a != "" {
-		address = "nats://" + a
+		address, listens = "nats://"+a, a
 	}
-	return &broker{conn: conn, server: server, address: address}, nil
+	return &broker{conn: conn, server: server, address: address, listens: listens}, nil
 }
 
 // room returns why the broker's disk takes nothing new, as far as that can be known.
@@ -242,12 +244,12 @@ func (b *broker) recover(ctx context.Context, q *queue.Queue, log *slog.Logger) 
 }
 
 // run looks after the embedded server until ctx ends.
-func (b *broker) run(ctx context.Context, redeliver func(context.Context) error) error {
+func (b *broker) run(ctx context.Context, c embedded.Care) error {
 	if b.server == nil {
 		<-ctx.Done()
 		return nil
 	}
-	return b.server.Run(ctx, redeliver)
+	return b.server.Run(ctx, c)
 }
 
 func (b *broker) close() error {
@@ -292,7 +294,9 @@ func (d *daemon) run(ctx context.Context, once bool) error {
 	base, outlasting := errgroup.WithContext(outlasting)
 	base.Go(func() error { return d.report.run(outlasting, from) })
 	base.Go(func() error { return d.cluster.Run(outlasting) })
-	base.Go(func() error { return d.broker.run(outlasting, d.redeliver) })
+	base.Go(func() error {
+		return d.broker.run(outlasting, embedded.Care{Redeliver: d.redeliver, Damaged: d.queue.Suspect})
+	})
 
 	parts, working := errgroup.WithContext(ctx)
 	part := func(name string, run func(context.Context) error) {

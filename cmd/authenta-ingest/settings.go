@@ -8,8 +8,10 @@ import (
 	"os"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/kelseyhightower/envconfig"
 
@@ -129,9 +131,14 @@ func (m *mistakes) unreadable(err error) {
 
 // refuse notes a bad value of a setting.
 func (m *mistakes) refuse(bad bool, name string, value any, want string) {
-	if bad && !m.spoilt[name] {
-		m.found = append(m.found, fmt.Errorf("%s=%v: want %s", name, value, want))
+	if !bad || m.spoilt[name] {
+		return
 	}
+	text := fmt.Sprint(value)
+	if strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) { // one line a mistake
+		text = strconv.Quote(text)
+	}
+	m.found = append(m.found, fmt.Errorf("%s=%s: want %s", name, text, want))
 }
 
 // exclusive notes that both of two settings are given.
@@ -232,16 +239,19 @@ func isHTTP(address string) bool {
 	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != ""
 }
 
-// redact hides the password of an address, or the token that stands alone before its host.
+// redact hides what an address has before its host: a user and a password, or a token. It does not have to be a URL: NATS
+// takes user:password@host too, and a mistake in a password must not show it.
 func redact(address string) string {
-	u, err := url.Parse(address)
-	if err != nil {
-		return "(unreadable)"
+	scheme, rest, has := strings.Cut(address, "://")
+	if !has {
+		scheme, rest = "", address
+	} else {
+		scheme += "://"
 	}
-	if _, has := u.User.Password(); u.User != nil && !has {
-		u.User = url.User("xxxxx")
+	if at := strings.LastIndexByte(rest, '@'); at >= 0 {
+		rest = "xxxxx" + rest[at:]
 	}
-	return u.Redacted()
+	return scheme + rest
 }
 
 func validModels(models []string) bool {

@@ -118,7 +118,7 @@ func (s State) refused(r Refusal, by string, now time.Time, jitter float64) Stat
 	}
 	next.Wait = first
 	if s.Why == r.Why {
-		next.Since, next.Wait = s.Since, min(2*s.Wait, most)
+		next.Since, next.Wait = s.Since, min(max(2*s.Wait, first), most) // whatever a damaged record says
 	}
 	if r.RetryAfter > 0 {
 		next.Wait = r.RetryAfter

@@ -1,7 +1,6 @@
 package control
 
 import (
-	"encoding/json"
 	"testing"
 	"time"
 )
@@ -119,24 +118,4 @@ func TestTheRefusedKeysStayNotedWhenOthersOpenTheGate(t *testing.T) {
 	if s := closed.opened("old", "b", noon); s.Refused != "" {
 		t.Errorf("opened with the same keys: %+v", s)
 	}
-}
-
-func FuzzState(f *testing.F) {
-	data, err := json.Marshal(State{}.refused(Refusal{Call: Create, Why: Quota}, "a", noon, 0).held("m", "b", noon, time.Hour))
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(data)
-	f.Add([]byte(`{"why":"quota","until":"2026-11-24T12:00:00Z","wait":-1,"hold":{}}`))
-	f.Add([]byte(`null`))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		s := decode(data)
-		for _, until := range []time.Time{s.Until, s.Lapses} {
-			for _, fresh := range []bool{true, false} {
-				if d := s.left(until, noon, fresh); d < 0 {
-					t.Errorf("a negative wait: %s", d)
-				}
-			}
-		}
-	})
 }

@@ -194,6 +194,9 @@ func (s *Server) start() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.server = srv
+	if a := srv.Addr(); a != nil { // the next one is looked for at the same
+		s.o.Listen = a.String()
+	}
 	return nil
 }
 
@@ -256,7 +259,7 @@ func (s *Server) Connect() (*queue.Conn, error) {
 
 // Close stops the server, waits until its files are closed, and gives the folder back.
 func (s *Server) Close() error {
-	broken := s.fault() != ""
+	broken := s.fault().why != ""
 	if s.stop() && !broken {
 		if err := leaveMark(s.o.Dir); err != nil {
 			s.o.Log.Info("the next start will look at the store more closely", "error", err)

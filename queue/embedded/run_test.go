@@ -26,7 +26,7 @@ func looking(t *testing.T, s *embedded.Server) <-chan error {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		ended <- s.Run(ctx, func(context.Context) error { return nil })
+		ended <- s.Run(ctx, embedded.Care{Redeliver: func(context.Context) error { return nil }, Damaged: func() {}})
 	}()
 	t.Cleanup(func() {
 		cancel()
