@@ -15,6 +15,10 @@ var (
 
 	ReconcileOlderThan = (*Queue).reconcile
 
+	MergeGaps    = merge
+	AnsweredAs   = Job.answeredAs
+	JobOfFailure = Failure.job
+
 	VerdictOf = Job.verdict
 	FailureOf = Job.failure
 

@@ -57,7 +57,7 @@ func (q *Queue) Recover(ctx context.Context) (Mended, error) {
 func (q *Queue) recover(ctx context.Context) (m Mended, err error) {
 	r := recovery{q: q, keys: map[uint64]struct{}{}, seed: maphash.MakeSeed()}
 	for _, step := range []func(context.Context) error{
-		r.lookForTheNewest, r.restore, r.listRecords, r.findLostFiles, r.noteGap, r.forgetFiles, r.announce, r.requeue, r.dropOrphans,
+		r.lookForTheNewest, r.listRecords, r.restore, r.findLostFiles, r.noteGap, r.forgetFiles, r.announce, r.requeue, r.dropOrphans,
 	} {
 		if err := step(ctx); err != nil {
 			return r.mended, err
@@ -149,6 +149,7 @@ func (r *recovery) restoreJob(ctx context.Context, answered Job) error {
 		return nil
 	}
 	r.mended.Restored++
+	r.keys[r.hash(next.Key)] = struct{}{}
 	_, err = r.q.store(ctx, next, was.revision)
 	return err
 }
