@@ -139,8 +139,12 @@ func TestAFileIsAlteredOnlyIfItsContentIs(t *testing.T) {
 			v.do(t, path)
 			_, err = f.Seek(0, io.SeekEnd) // as after an upload
 			must(t, err)
-			if got := altered(f, queue.Job{Digest: digestOf(content), Drops: []queue.Drop{d}}); got != v.altered {
+			j := queue.Job{Digest: digestOf(content), Drops: []queue.Drop{d}}
+			if got := altered(f, j); got != v.altered {
 				t.Errorf("altered: %t", got)
+			}
+			if got := overwritten(j); got != v.altered {
+				t.Errorf("overwritten: %t", got)
 			}
 		})
 	}
