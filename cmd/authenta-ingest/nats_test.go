@@ -88,12 +88,16 @@ func TestAnyNATSClientSeesVerdictsAsTheyComeAndLater(t *testing.T) {
 	}
 }
 
+func brokerOptions(port int, dir string) *server.Options {
+	return &server.Options{
+		Host: "127.0.0.1", Port: port, StoreDir: dir, JetStream: true, SyncAlways: true, NoSigs: true, NoLog: true,
+	}
+}
+
 // natsServer is an external NATS that can be stopped and started again.
 func natsServer(t *testing.T, port int, dir string) *server.Server {
 	t.Helper()
-	s, err := server.NewServer(&server.Options{
-		Host: "127.0.0.1", Port: port, StoreDir: dir, JetStream: true, SyncAlways: true, NoSigs: true, NoLog: true,
-	})
+	s, err := server.NewServer(brokerOptions(port, dir))
 	if err != nil {
 		t.Fatal(err)
 	}
