@@ -261,15 +261,16 @@ func lastLine(s string) string {
 // returns what the streams say.
 func (c *cluster) finish(dropped []string) []terminal {
 	c.t.Helper()
-	conn, err := queue.Connect(c.env["NATS_URL"], discard)
+	conn, err := queue.Dial(c.t.Context(), queue.Server{URL: c.env["NATS_URL"]}, discard)
 	if err != nil {
 		c.t.Fatal(err)
 	}
 	defer conn.Close()
-	q, err := queue.Open(c.t.Context(), conn, queue.Options{Log: discard})
-	if err != nil {
-		c.t.Fatal(err)
-	}
+	var q *queue.Queue
+	eventually(c.t, time.Minute, "the broker has its streams again", func() bool {
+		q, err = queue.Open(c.t.Context(), conn, queue.Options{Log: discard})
+		return err == nil
+	})
 	var missing []string
 	defer func() {
 		if c.t.Failed() {
