@@ -247,14 +247,9 @@ func (c *cluster) noticeEnd(m *member) bool {
 		return false
 	}
 	c.ended++
-	c.t.Logf("ended with %d: %s", m.run.cmd.ProcessState.ExitCode(), lastLine(m.run.stderr.String()))
+	c.t.Logf("a process ended by itself with %d:\n%s", m.run.cmd.ProcessState.ExitCode(), m.run.stderr.String())
 	c.startMember(m)
 	return true
-}
-
-func lastLine(s string) string {
-	s = strings.TrimSpace(s)
-	return s[strings.LastIndexByte(s, '\n')+1:]
 }
 
 // finish waits until all that was dropped is answered, ends the processes, checks that they leave nothing behind, and
