@@ -31,7 +31,11 @@ const (
 	verdictBytes  = 2000
 	recordBytes   = 2000
 	entryBytes    = 1000
-	memoryPerFile = 2000
+	memoryPerFile = 500
+
+	// blocks is two of the buffers of 8 MB in which nats-server keeps a block of messages for a while after it has read it:
+	// how many there are differs from minute to minute.
+	blocks = 16 << 20
 )
 
 // Files arrive at a steady rate, are judged, and are taken away. Meanwhile the daemon is watched.
@@ -251,8 +255,8 @@ func (o *observer) check(rest sample) {
 		of    func(sample) int
 		slack int // more than a tenth
 	}{
-		{"RSS", func(s sample) int { return s.rss }, files*memoryPerFile + 8<<20},
-		{"live heap", func(s sample) int { return s.heap }, files*memoryPerFile + 4<<20},
+		{"RSS", func(s sample) int { return s.rss }, files*memoryPerFile + blocks},
+		{"live heap", func(s sample) int { return s.heap }, files*memoryPerFile + blocks},
 		{"threads", func(s sample) int { return s.threads }, 4},
 		{"file descriptors", func(s sample) int { return s.fds }, 8},
 		{"goroutines", func(s sample) int { return s.goroutines }, 20},
