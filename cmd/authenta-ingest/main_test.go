@@ -20,9 +20,12 @@ const (
 )
 
 func TestMain(m *testing.M) {
-	if os.Getenv(beTheProgram) != "" {
+	switch {
+	case os.Getenv(beTheBroker) != "":
+		os.Exit(brokerMain())
+	case os.Getenv(beTheProgram) != "":
 		onStep = stepFromEnvironment()
-		os.Exit(realMain())
+		os.Exit(observedMain())
 	}
 	flag.Parse()
 	// The tests wait for other processes more than they compute; fuzzing computes.

@@ -19,10 +19,11 @@ import (
 )
 
 // nextPort is below the ports that systems give to those who ask for any: another test's connection must not take one
-// between the look and its use.
+// between the look and its use. Nor may a test of another run, while a broker of this one is down: runs that were started
+// one after the other are far apart.
 var nextPort atomic.Int32
 
-func init() { nextPort.Store(int32(20000 + os.Getpid()%10000)) }
+func init() { nextPort.Store(int32(20000 + os.Getpid()*128%10000)) }
 
 // freePort returns a loopback address that nobody listens on.
 func freePort(t *testing.T) (address string, port int) {
@@ -88,12 +89,16 @@ func TestAnyNATSClientSeesVerdictsAsTheyComeAndLater(t *testing.T) {
 	}
 }
 
+func brokerOptions(port int, dir string) *server.Options {
+	return &server.Options{
+		Host: "127.0.0.1", Port: port, StoreDir: dir, JetStream: true, SyncAlways: true, NoSigs: true, NoLog: true,
+	}
+}
+
 // natsServer is an external NATS that can be stopped and started again.
 func natsServer(t *testing.T, port int, dir string) *server.Server {
 	t.Helper()
-	s, err := server.NewServer(&server.Options{
-		Host: "127.0.0.1", Port: port, StoreDir: dir, JetStream: true, SyncAlways: true, NoSigs: true, NoLog: true,
-	})
+	s, err := server.NewServer(brokerOptions(port, dir))
 	if err != nil {
 		t.Fatal(err)
 	}
