@@ -77,17 +77,11 @@ type recovery struct {
 	seed maphash.Seed
 	keys map[uint64]struct{} // of all records, by their hashes: there may be a million
 
-	ended  []ending // jobs whose messages may be missing
+	said   map[DropID]struct{} // the drops that were answered last
+	ended  []JobKey            // jobs that ended then
 	inWork []JobKey
 	lost   []string  // subjects of files in the registry
 	oldest time.Time // of those
-}
-
-// An ending is the record of an ended job.
-type ending struct {
-	key   JobKey
-	state State
-	at    time.Time
 }
 
 func (r *recovery) hash(key JobKey) uint64 { return maphash.String(r.seed, string(key)) }
@@ -182,8 +176,8 @@ func (r *recovery) listRecords(ctx context.Context) error {
 		case !e.ends:
 			r.inWork = append(r.inWork, key)
 		case time.Since(e.at) > r.q.ResultTTL: // its message would have expired
-		case e.at.After(r.verdicts) && e.state != Failed, e.at.After(r.failures) && e.state != Judged:
-			r.ended = append(r.ended, ending{key, e.state, e.at})
+		case e.at.After(r.verdicts.Add(-sayTime)) && e.state != Failed, e.at.After(r.failures.Add(-sayTime)) && e.state != Judged:
+			r.ended = append(r.ended, key)
 		}
 		return nil
 	})
@@ -243,22 +237,55 @@ func (r *recovery) forgetFiles(ctx context.Context) error {
 	return nil
 }
 
-// announce publishes the messages of jobs that have ended after the newest message of their stream.
+// sayTime is how much later than its record an answer may be published, at most: other answers may come in between, which are
+// left when it is lost.
+const sayTime = time.Minute
+
+// announce publishes the answers that are not on their streams, of jobs that have ended about the time of the newest that are
+// left there, or later.
 func (r *recovery) announce(ctx context.Context) error {
-	for _, e := range r.ended {
-		j, err := r.q.load(ctx, e.key)
-		if errors.Is(err, errNoJob) {
-			continue
-		}
+	r.said = map[DropID]struct{}{}
+	say := func(h Head) error {
+		r.said[h.ID] = struct{}{}
+		return nil
+	}
+	err := errors.Join(
+		readFrom(ctx, r.q, "verdicts", tail(r.verdicts), func(v Verdict) error { return say(v.Head) }),
+		readFrom(ctx, r.q, "failures", tail(r.failures), func(f Failure) error { return say(f.Head) }),
+	)
+	for _, key := range r.ended {
 		if err != nil {
 			return err
 		}
-		if j.State == Judged && e.at.After(r.verdicts) || j.State == Failed && e.at.After(r.failures) {
-			if err := r.q.announce(ctx, j.Job); err != nil {
-				return err
-			}
-			r.mended.Announced++
+		err = r.announceJob(ctx, key)
+	}
+	return err
+}
+
+// tail is from when on a stream has the answers of jobs that ended later than sayTime before its newest one.
+func tail(newest time.Time) time.Time {
+	if newest.IsZero() {
+		return newest
+	}
+	return newest.Add(-2 * sayTime)
+}
+
+func (r *recovery) announceJob(ctx context.Context, key JobKey) error {
+	j, err := r.q.load(ctx, key)
+	if errors.Is(err, errNoJob) || err == nil && !j.State.ended() {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, d := range j.Drops {
+		if _, said := r.said[d.ID]; said {
+			continue
 		}
+		if err := r.q.answer(ctx, j.Job, d, false); err != nil {
+			return err
+		}
+		r.mended.Announced++
 	}
 	return nil
 }

@@ -237,10 +237,14 @@ func (b *broker) recover(ctx context.Context, q *queue.Queue, log *slog.Logger) 
 		return nil
 	}
 	m, err := q.Recover(ctx)
-	if err == nil && !blank {
-		log.Info("the last run had no orderly end; the store was looked through", "mended", m)
+	if err != nil || blank {
+		return err
 	}
-	return err
+	log.Info("the last run had no orderly end; the store was looked through", "mended", m)
+	if b.server == nil {
+		return nil
+	}
+	return q.Redeliver(ctx) // nothing is in hand yet
 }
 
 // run looks after the embedded server until ctx ends.

@@ -57,7 +57,9 @@ func (d *daemon) tidy(ctx context.Context, due bool) error {
 	case !d.cluster.Leads():
 		return nil
 	default:
-		m, err = d.reconcile(ctx, due)
+		if m, err = d.reconcile(ctx, due); err == nil {
+			err = d.unstick(ctx)
+		}
 	}
 	if m != (queue.Mended{}) {
 		d.log.Info("the store was looked through", "mended", m)
@@ -71,16 +73,17 @@ func (d *daemon) reconcile(ctx context.Context, due bool) (queue.Mended, error) 
 	if err != nil || !due && !filling {
 		return queue.Mended{}, err
 	}
-	m, err := d.queue.Reconcile(ctx)
-	if err != nil {
-		return m, err
-	}
+	return d.queue.Reconcile(ctx)
+}
+
+// unstick has jobs handed out that the broker would leave where they are, as it may after a crash of its machine.
+func (d *daemon) unstick(ctx context.Context) error {
 	stuck, err := d.queue.Stuck(ctx)
-	if err == nil && stuck {
-		d.log.Warn("some jobs are not handed out by the broker; all are handed out again")
-		err = d.redeliver(ctx)
+	if err != nil || !stuck {
+		return err
 	}
-	return m, err
+	d.log.Warn("some jobs are not handed out by the broker; all are handed out again")
+	return d.redeliver(ctx)
 }
 
 // redeliver has everything handed out again, unless another process has some of it in hand.
