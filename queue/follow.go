@@ -80,7 +80,11 @@ func (q *Queue) RecentFailures(ctx context.Context, n int) ([]Failure, error) {
 // read hands over a stream's messages in their order until ctx ends. caughtUp is called once, when those are handed over
 // that were there at the beginning.
 func (q *Queue) read(ctx context.Context, stream string, from jetstream.OrderedConsumerConfig, receive func(jetstream.Msg, uint64), caughtUp func()) error {
-	c, err := q.js.OrderedConsumer(ctx, stream, from)
+	var c jetstream.Consumer
+	err := q.persist(ctx, func() (err error) {
+		c, err = q.js.OrderedConsumer(ctx, stream, from)
+		return err
+	})
 	if ctx.Err() != nil {
 		return nil
 	}

@@ -61,6 +61,7 @@ func (w write) msg() *nats.Msg {
 // the one that won.
 func (q *Queue) publish(ctx context.Context, w write) (seq uint64, unsure bool, err error) {
 	name := strings.TrimPrefix(w.subject, string(q.ns)+".")
+	began, told := time.Now(), false
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
 		q.Step("before " + name)
 		var ack *jetstream.PubAck
@@ -77,6 +78,10 @@ func (q *Queue) publish(ctx context.Context, w write) (seq uint64, unsure bool, 
 			return 0, unsure, fmt.Errorf("publish %s: %w", w.subject, q.conn.explain(err))
 		}
 		unsure = true
+		if !told && time.Since(began) > quietTime {
+			told = true
+			q.Log.Warn("NATS has not taken a message so far; it is tried on", "subject", w.subject, "error", err)
+		}
 		select {
 		case <-ctx.Done():
 			return 0, unsure, fmt.Errorf("publish %s: %w (last try: %w)", w.subject, context.Cause(ctx), err)
@@ -84,6 +89,9 @@ func (q *Queue) publish(ctx context.Context, w write) (seq uint64, unsure bool, 
 		}
 	}
 }
+
+// quietTime is how long nothing is said of a message that NATS does not take: restarts take seconds.
+const quietTime = 15 * time.Second
 
 // tryTime is how long one request may take: an answer that was lost is not waited for until the caller's own end.
 const tryTime = 5 * time.Second

@@ -113,17 +113,38 @@ func Open(ctx context.Context, conn *Conn, o Options) (*Queue, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := js.AccountInfo(ctx); err != nil {
+	q := &Queue{Options: o, ns: o.Namespace, conn: conn, js: js, workers: map[Stage]jetstream.Consumer{}}
+	err = q.persist(ctx, func() error {
+		_, err := js.AccountInfo(ctx)
+		return err
+	})
+	if err != nil {
 		return nil, explainNoJetStream(conn.explain(err))
 	}
-	q := &Queue{Options: o, ns: o.Namespace, conn: conn, js: js, workers: map[Stage]jetstream.Consumer{}}
-	if err := q.bind(ctx); err != nil {
-		return nil, conn.explain(err)
-	}
-	if err := q.setUp(ctx); err != nil {
-		return nil, conn.explain(err)
+	for _, step := range []func(context.Context) error{q.bind, q.setUp} {
+		if err := q.persist(ctx, func() error { return step(ctx) }); err != nil {
+			return nil, conn.explain(err)
+		}
 	}
 	return q, nil
+}
+
+// persist does something again while NATS does not answer, until ctx ends. That the server has said no is an answer, be it by
+// not answering a user who lacks a permission.
+func (q *Queue) persist(ctx context.Context, do func() error) error {
+	for told := false; ; told = true {
+		err := do()
+		away := errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) || !q.conn.IsConnected() && !q.conn.IsClosed()
+		if err == nil || !away || ctx.Err() != nil || q.conn.denied.Load() != nil {
+			return err
+		}
+		if !told {
+			q.Log.Warn("NATS does not answer; waiting for it", "error", err)
+		}
+		if pause(ctx, 250*time.Millisecond) != nil {
+			return err
+		}
+	}
 }
 
 func checkVersion(v string) error {

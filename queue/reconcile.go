@@ -176,30 +176,69 @@ func (q *Queue) evict(ctx context.Context, r entry) (bool, error) {
 	return err == nil, err
 }
 
-// Stuck reports whether messages are on the queues that the broker will not hand out: a crash of its machine may bring back
-// what was acknowledged, which it then takes for dealt with, and in the way of a new one.
-func (q *Queue) Stuck(ctx context.Context) (bool, error) {
+// Unstick has jobs handed out that the broker would leave where they are, and returns how many there were. A crash of the
+// broker may bring back messages that were acknowledged: it takes them for dealt with, and in the way of new ones.
+func (q *Queue) Unstick(ctx context.Context) (n int, err error) {
+	floors, stuck, err := q.floors(ctx)
+	if err != nil || !stuck {
+		return 0, err
+	}
+	jobs, err := q.jobs.Info(ctx, jetstream.WithSubjectFilter(q.ns.subject("jobs", ">")))
+	if err != nil {
+		return 0, fmt.Errorf("list what is on the queues: %w", err)
+	}
+	for stage, floor := range floors {
+		if floor > jobs.State.LastSeq { // the end of the stream is lost, and nothing new would be handed out for long
+			q.Log.Warn("the broker has lost the end of the queue; all that is left is handed out again")
+			return 0, q.redeliver(ctx, stage)
+		}
+	}
+	for subject := range jobs.State.Subjects {
+		msg, err := q.last(ctx, q.jobs, subject)
+		if errors.Is(err, jetstream.ErrMsgNotFound) || err == nil && msg.Sequence > floors[stageOf(subject)] {
+			continue
+		}
+		if err == nil {
+			err = q.jobs.DeleteMsg(ctx, msg.Sequence)
+		}
+		if err == nil {
+			err = q.mend(ctx, JobKey(lastToken(subject)))
+		}
+		if err != nil {
+			return n, fmt.Errorf("put a job back on its queue that the broker does not hand out: %w", err)
+		}
+		q.Log.Warn("the broker would not have handed out a job, which is put back", "job", lastToken(subject))
+		n++
+	}
+	return n, q.note(ctx, Mended{Requeued: n})
+}
+
+// floors are the numbers up to which the consumers have everything acknowledged, and whether there is more on the queues than
+// they mean to hand out.
+func (q *Queue) floors(ctx context.Context) (floors map[Stage]uint64, stuck bool, err error) {
+	floors = map[Stage]uint64{}
 	for range 3 { // the counts are of different moments
 		waiting := 0
-		for _, c := range q.workers {
+		for stage, c := range q.workers {
 			info, err := c.Info(ctx)
 			if err != nil {
-				return false, fmt.Errorf("ask what is on the queues: %w", err)
+				return nil, false, fmt.Errorf("ask what is on the queues: %w", err)
 			}
 			waiting += int(info.NumPending) + info.NumAckPending
+			floors[stage] = info.AckFloor.Stream
 		}
 		jobs, err := q.jobs.Info(ctx)
 		if err != nil {
-			return false, fmt.Errorf("ask what is on the queues: %w", err)
+			return nil, false, fmt.Errorf("ask what is on the queues: %w", err)
 		}
 		if int(jobs.State.Msgs) <= waiting {
-			return false, nil
+			return nil, false, nil
 		}
 		if err := pause(ctx, time.Second); err != nil {
-			return false, err
+			return nil, false, err
 		}
 	}
-	return true, nil
+	return floors, true, nil
 }
 
 // An entry is what the headers of a message in a bucket tell.

@@ -309,25 +309,30 @@ func TestADamagedRecordOfGapsHidesAll(t *testing.T) {
 	}
 }
 
-// A crash of the broker's machine has brought back what was acknowledged, which it does not hand out.
-func TestWhatTheBrokerDoesNotHandOutIsNoticed(t *testing.T) {
+// A crash of the broker has brought back what was acknowledged, which it does not hand out.
+func TestWhatTheBrokerDoesNotHandOutIsPutBack(t *testing.T) {
 	t.Parallel()
-	s := newStore(t)
-	a := submission("a", "/in/a")
-	submit(t, s.Queue, a, queue.AcceptedNew)
-	if stuck, err := s.Stuck(deadline(t)); err != nil || stuck {
-		t.Fatalf("stuck %t, %v", stuck, err)
+	for name, first := range map[string]uint64{"below the floor": 3, "beyond the end": 100} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newStore(t)
+			subs := []queue.Submission{submission("a", "/in/a"), submission("b", "/in/b"), submission("c", "/in/c")}
+			for _, sub := range subs {
+				submit(t, s.Queue, sub, queue.AcceptedNew)
+			}
+			if n, err := s.Unstick(deadline(t)); err != nil || n != 0 {
+				t.Fatalf("%d stuck, %v", n, err)
+			}
+			if _, err := queue.JetStreamOf(s.Queue).ResetConsumerToSequence(deadline(t), "authenta-jobs", "upload", first); err != nil {
+				t.Fatal(err)
+			}
+			n, err := s.Unstick(deadline(t))
+			if err != nil || first == 3 && n != 2 {
+				t.Fatalf("%d stuck, %v", n, err)
+			}
+			judgeAll(t, s.Queue)
+			awaitAnswers(t, s.Queue, dropIDs(subs), "verdict fake")
+			wantDepths(t, s.Queue, queue.Depths{})
+		})
 	}
-	js := queue.JetStreamOf(s.Queue)
-	if _, err := js.ResetConsumerToSequence(deadline(t), "authenta-jobs", "upload", 100); err != nil {
-		t.Fatal(err)
-	}
-	if stuck, err := s.Stuck(deadline(t)); err != nil || !stuck {
-		t.Fatalf("stuck %t, %v", stuck, err)
-	}
-	if err := s.Redeliver(deadline(t)); err != nil {
-		t.Fatal(err)
-	}
-	judgeAll(t, s.Queue)
-	awaitAnswer(t, s.Queue, a.Drop.ID, "verdict fake")
 }

@@ -68,10 +68,18 @@ func (q *Queue) Work(ctx context.Context, p Pool) error {
 // delivery. No other process may be at work, since it would not learn that what it has in hand is handed out again.
 func (q *Queue) Redeliver(ctx context.Context) error {
 	for stage := range q.workers {
-		// To the first one, for what a crash of the broker has brought back may be below the consumer's floor.
-		if _, err := q.jobs.ResetConsumerToSequence(ctx, string(stage), 1); err != nil {
-			return fmt.Errorf("have the %s queue handed out again: %w", stage, err)
+		if err := q.redeliver(ctx, stage); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// redeliver does it for one stage. It begins with the first message, for what a crash of the broker has brought back may be
+// below what the consumer believes to be acknowledged.
+func (q *Queue) redeliver(ctx context.Context, stage Stage) error {
+	if _, err := q.jobs.ResetConsumerToSequence(ctx, string(stage), 1); err != nil {
+		return fmt.Errorf("have the %s queue handed out again: %w", stage, err)
 	}
 	return nil
 }
@@ -102,6 +110,12 @@ func (q *Queue) slot(ctx, hard context.Context, p Pool) error {
 			q.deliver(hard, p, msg)
 		}
 	}
+}
+
+// stageOf is the queue of a message's subject.
+func stageOf(subject string) Stage {
+	tokens := strings.Split(subject, ".")
+	return Stage(tokens[max(0, len(tokens)-2)])
 }
 
 // lastToken of a queue's subject is the job's key.

@@ -16,6 +16,7 @@ func main() {
 // realMain runs the command line and returns the exit code. The first signal ends the context, the second the process.
 func realMain() int {
 	ctx, restore := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer restore()
 	defer context.AfterFunc(ctx, restore)()
 	return execute(ctx, os.Args[1:], os.Stdout, os.Stderr)
 }

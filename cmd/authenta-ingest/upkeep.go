@@ -58,7 +58,7 @@ func (d *daemon) tidy(ctx context.Context, due bool) error {
 		return nil
 	default:
 		if m, err = d.reconcile(ctx, due); err == nil {
-			err = d.unstick(ctx)
+			_, err = d.queue.Unstick(ctx)
 		}
 	}
 	if m != (queue.Mended{}) {
@@ -74,16 +74,6 @@ func (d *daemon) reconcile(ctx context.Context, due bool) (queue.Mended, error) 
 		return queue.Mended{}, err
 	}
 	return d.queue.Reconcile(ctx)
-}
-
-// unstick has jobs handed out that the broker would leave where they are, as it may after a crash of its machine.
-func (d *daemon) unstick(ctx context.Context) error {
-	stuck, err := d.queue.Stuck(ctx)
-	if err != nil || !stuck {
-		return err
-	}
-	d.log.Warn("some jobs are not handed out by the broker; all are handed out again")
-	return d.redeliver(ctx)
 }
 
 // redeliver has everything handed out again, unless another process has some of it in hand.
