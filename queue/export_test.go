@@ -14,6 +14,7 @@ var (
 	Deliver = (*Queue).deliver
 
 	ReconcileOlderThan = (*Queue).reconcile
+	Announce           = (*Queue).announce
 
 	MergeGaps    = merge
 	AnsweredAs   = Job.answeredAs

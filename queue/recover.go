@@ -237,9 +237,9 @@ func (r *recovery) forgetFiles(ctx context.Context) error {
 	return nil
 }
 
-// sayTime is how much later than its record an answer may be published, at most: other answers may come in between, which are
-// left when it is lost.
-const sayTime = time.Minute
+// sayTime is how much later than its record an answer may be published, at most, by a worker that has its job in hand: other
+// answers may come in between, which are left when it is lost.
+const sayTime = ackWait
 
 // announce publishes the answers that are not on their streams, of jobs that have ended about the time of the newest that are
 // left there, or later.
