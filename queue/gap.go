@@ -28,7 +28,7 @@ const (
 // Hides reports whether the job may have been uploaded in the gap without its record saying so: nothing is known of an
 // upload, its file is older than the gap's end, and it was queued before all that the gap has hidden was found again.
 func (g Gap) Hides(j Job) bool {
-	old := func(d Drop) bool { return !d.File.ModTime.After(g.To) }
+	old := func(d Drop) bool { return !d.File.ModTime.After(g.To) || d.File.ModTime.After(d.QueuedAt) } // or its time is wrong
 	return j.State == Queued && slices.ContainsFunc(j.Drops, old) && (g.CaughtUp.IsZero() || j.QueuedAt.Before(g.CaughtUp.Add(lateFiles)))
 }
 

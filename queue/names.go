@@ -28,6 +28,11 @@ func (m Model) Valid() bool { return modelPattern.MatchString(string(m)) }
 // A JobKey names a job: the digest of its content, a dash, its model.
 type JobKey string
 
+var keyPattern = regexp.MustCompile(`^[0-9a-f]{64}-[A-Za-z0-9][A-Za-z0-9-]{0,31}$`)
+
+// Valid reports whether the key is one.
+func (k JobKey) Valid() bool { return keyPattern.MatchString(string(k)) }
+
 // KeyOf returns the key of the job that judges a content under a model.
 func KeyOf(d Digest, m Model) JobKey { return JobKey(string(d) + "-" + string(m)) }
 

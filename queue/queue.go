@@ -72,9 +72,10 @@ type Queue struct {
 
 	rooms struct{ jobs, ledger, files *room }
 
-	inHand  sync.Map     // Stage + JobKey of what this process works on
-	company sync.RWMutex // held for writing by the one job that has none
-	suspect atomic.Bool  // something was met that a loss has left
+	inHand sync.Map // Stage + JobKey of what this process works on
+	letGo  sync.Map // JobKey of those whose call has ended, which could not be noted
+
+	suspect, recovering atomic.Bool // something seems to be lost, and is looked into
 }
 
 // minVersion is the first nats-server with per-message TTLs, which the ledger's terminal records need.

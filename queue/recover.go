@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -28,9 +29,9 @@ func (q *Queue) Blank(ctx context.Context) (bool, error) {
 // Suspect notes that something of the store seems to be lost.
 func (q *Queue) Suspect() { q.suspect.Store(true) }
 
-// Suspects reports, once, that something of the store seems to be lost: that was said, or something was met that only a loss
-// can have left.
-func (q *Queue) Suspects() bool { return q.suspect.Swap(false) }
+// Suspects reports that something of the store seems to be lost: that was said, or something was met that only a loss can
+// have left. Nothing is uploaded by this process until Recover has looked into it.
+func (q *Queue) Suspects() bool { return q.suspect.Load() }
 
 // Recover finds out what a loss has left of the store, and mends what can be: after a crash of the broker's machine the
 // newest entries of each stream may be gone, each for itself, and a damaged disk takes whatever it likes.
@@ -55,9 +56,17 @@ func (q *Queue) Recover(ctx context.Context) (Mended, error) {
 }
 
 func (q *Queue) recover(ctx context.Context) (m Mended, err error) {
+	q.recovering.Store(true)
+	defer q.recovering.Store(false)
+	defer func() {
+		if err != nil {
+			q.Suspect()
+		}
+	}()
+	q.suspect.Store(false)
 	r := recovery{q: q, keys: map[uint64]struct{}{}, seed: maphash.MakeSeed()}
 	for _, step := range []func(context.Context) error{
-		r.lookForTheNewest, r.listRecords, r.restore, r.findLostFiles, r.noteGap, r.forgetFiles, r.announce, r.requeue, r.dropOrphans,
+		r.lookForTheNewest, r.noteGap, r.listRecords, r.restore, r.findLostFiles, r.noteGap, r.forgetFiles, r.announce, r.requeue, r.dropOrphans,
 	} {
 		if err := step(ctx); err != nil {
 			return r.mended, err
@@ -72,6 +81,7 @@ type recovery struct {
 	mended Mended
 
 	ledger, verdicts, failures time.Time // when the newest entry was written that is left
+	newest                     time.Time // of the ledger, even if an earlier recovery was cut off
 	evicted                    time.Time // records from before may have been forgotten on purpose
 
 	seed maphash.Seed
@@ -113,7 +123,16 @@ func (r *recovery) lookForTheNewest(ctx context.Context) error {
 			return err
 		}
 	}
-	var err error
+	r.newest = r.ledger
+	gaps, err := q.Gaps(ctx)
+	if err != nil {
+		return err
+	}
+	for _, g := range gaps { // of one that nobody has seen the end of, the recovery may have been cut off
+		if g.CaughtUp.IsZero() {
+			r.ledger = earlier(r.ledger, g.From)
+		}
+	}
 	r.evicted, err = q.evictedTo(ctx)
 	return err
 }
@@ -143,6 +162,7 @@ func (r *recovery) restoreJob(ctx context.Context, answered Job) error {
 		return nil
 	}
 	r.mended.Restored++
+	r.ended = append(r.ended, next.Key)
 	r.keys[r.hash(next.Key)] = struct{}{}
 	_, err = r.q.store(ctx, next, was.revision)
 	return err
@@ -152,7 +172,7 @@ func (r *recovery) restoreJob(ctx context.Context, answered Job) error {
 // a verdict is later than a failure.
 func (j Job) answeredAs(a Job) (Job, bool) {
 	d := a.Drops[0]
-	if j.State == a.State || j.State == Judged {
+	if j.State == a.State || j.State == Judged || slices.Contains(j.Answered, d.ID) {
 		return j, false
 	}
 	a.Creating, a.Abandoned, a.Answered, a.QueuedAt, a.Name = j.Creating, j.Abandoned, j.Answered, j.QueuedAt, j.Name
@@ -188,43 +208,65 @@ func (r *recovery) findLostFiles(ctx context.Context) error {
 	kept := time.Now().Add(-r.q.ResultTTL) // an older one's record may have expired
 	return r.q.contents(ctx, r.q.files, time.Time{}, func(msg jetstream.Msg, meta *jetstream.MsgMetadata) error {
 		var e FileEntry
-		if len(msg.Data()) == 0 || json.Unmarshal(msg.Data(), &e) != nil || meta.Timestamp.Before(kept) {
+		if len(msg.Data()) == 0 || json.Unmarshal(msg.Data(), &e) != nil {
 			return nil
 		}
-		if !r.isLost(e, meta.Timestamp) {
-			return nil
+		if e.Since.IsZero() {
+			e.Since = meta.Timestamp
 		}
-		if r.lost = append(r.lost, msg.Subject()); r.oldest.IsZero() || meta.Timestamp.Before(r.oldest) {
-			r.oldest = meta.Timestamp
+		lost, err := r.isLost(ctx, e)
+		if err != nil || !lost || e.Since.Before(kept) {
+			return err
+		}
+		if r.lost = append(r.lost, msg.Subject()); r.oldest.IsZero() || e.Since.Before(r.oldest) {
+			r.oldest = e.Since
 		}
 		return nil
 	})
 }
 
-func (r *recovery) isLost(e FileEntry, at time.Time) bool {
+func (r *recovery) isLost(ctx context.Context, e FileEntry) (bool, error) {
 	switch {
 	case e.Reason != "":
-		return at.After(r.failures)
-	case e.Cached && at.After(r.verdicts):
-		return true
-	case !at.After(r.evicted):
-		return false
+		return e.Since.After(r.failures), nil
+	case e.Cached && e.Since.After(r.verdicts):
+		return true, nil
+	case !e.Since.After(r.evicted):
+		return false, nil
 	}
 	for _, key := range e.Jobs {
 		if !r.known(key) {
-			return true
+			return true, nil
+		}
+		if e.Since.After(r.ledger.Add(-sayTime)) { // the record may be one from before a drop has joined
+			if left, err := r.leftOut(ctx, key, e.Drops); left || err != nil {
+				return left, err
+			}
 		}
 	}
-	return false
+	return false, nil
+}
+
+// leftOut reports whether a job in work does not know of any of the drops.
+func (r *recovery) leftOut(ctx context.Context, key JobKey, drops []DropID) (bool, error) {
+	j, err := r.q.load(ctx, key)
+	if errors.Is(err, errNoJob) || err == nil && j.State.ended() {
+		return false, nil
+	}
+	knows := func(id DropID) bool { return j.waits(id) || slices.Contains(j.Answered, id) }
+	return err == nil && !slices.ContainsFunc(drops, knows), err
 }
 
 // noteGap notes of which time the ledger may not know everything.
 func (r *recovery) noteGap(ctx context.Context) error {
-	from := r.ledger
+	from, to := r.ledger, time.Now()
 	if !r.oldest.IsZero() {
 		from = earlier(from, r.oldest)
 	}
-	return r.q.addGap(ctx, Gap{From: from.UTC(), To: time.Now().UTC()})
+	if r.newest.After(to) { // the clock is behind
+		to = r.newest
+	}
+	return r.q.addGap(ctx, Gap{From: from.UTC(), To: to.UTC()})
 }
 
 func (r *recovery) forgetFiles(ctx context.Context) error {
@@ -357,8 +399,12 @@ func (v Verdict) job() Job {
 func (f Failure) job() Job {
 	j := f.Head.job(f.FailedAt)
 	j.State, j.Attempts, j.EndedAt, j.Fault, j.Stopped = Failed, f.Attempts, f.FailedAt, &f.Fault, Queued
-	if f.MediaID != "" {
+	switch {
+	case f.MediaID == "":
+	case f.Reason == Timeout || f.Reason == AnalysisFailed:
 		j.Stopped = Uploaded
+	default: // the platform may have its bytes, or not: it is asked before they are sent
+		j.Stopped, j.Sending, j.Unanswered = Reserved, f.FailedAt, true
 	}
 	return j
 }

@@ -1,7 +1,9 @@
 package queue_test
 
 import (
+	"context"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -250,7 +252,7 @@ func TestWhatAGapHides(t *testing.T) {
 	done := gap
 	done.CaughtUp = t2.Add(time.Minute)
 	job := func(state queue.State, file, queued time.Time) queue.Job {
-		return queue.Job{State: state, QueuedAt: queued, Drops: []queue.Drop{{File: queue.FileID{ModTime: file}}}}
+		return queue.Job{State: state, QueuedAt: queued, Drops: []queue.Drop{{QueuedAt: queued, File: queue.FileID{ModTime: file}}}}
 	}
 	for name, c := range map[string]struct {
 		gap  queue.Gap
@@ -334,5 +336,182 @@ func TestWhatTheBrokerDoesNotHandOutIsPutBack(t *testing.T) {
 			awaitAnswers(t, s.Queue, dropIDs(subs), "verdict fake")
 			wantDepths(t, s.Queue, queue.Depths{})
 		})
+	}
+}
+
+// A job that failed before its bytes were sent must not be restored as one whose result is awaited.
+func TestAFailureBeforeThePUTIsNotRestoredAsUploaded(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	a := submission("a", "/in/a.mp4")
+	submit(t, s.Queue, a, queue.AcceptedNew)
+	stop := working(t, s.Queue, queue.Upload, func(ctx context.Context, task *queue.Task) queue.Settlement {
+		if task.State == queue.Queued {
+			now := time.Now().UTC()
+			_ = task.Apply(ctx, queue.CreateStarted{Name: "a", At: now})
+			_ = task.Apply(ctx, queue.Created{MediaID: "mid-1", UploadURL: "https://x", At: now})
+			_ = task.Apply(ctx, queue.SendFailed{}) // and then the file is gone
+		}
+		return queue.Reject(queue.Fault{Reason: queue.Unreadable})
+	})
+	awaitAnswer(t, s.Queue, a.Drop.ID, "failure unreadable")
+	wantDepths(t, s.Queue, queue.Depths{})
+	stop()
+	if j := jobOf(t, s.Queue, a); j.Stopped != queue.Reserved {
+		t.Fatalf("stopped %s", j.Stopped)
+	}
+	lose(t, s, "KV_authenta-ledger")
+	wantMended(t, s, queue.Mended{Restored: 1})
+	submit(t, s.Queue, submission("a", "/in/again.mp4"), queue.AcceptedNew)
+	if j := jobOf(t, s.Queue, a); j.State == queue.Uploaded {
+		t.Errorf("the job awaits the result of %s, which never got its bytes: %s", j.MediaID, j.State)
+	}
+}
+
+// A Recover that is cut off must not hide from the next one what was lost.
+func TestARecoveryThatWasCutOffLeavesNoPartOfTheLossUnnoted(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := openStore(t, dir)
+	judged(t, s, submission("a", "/in/a"), submission("b", "/in/b"), submission("c", "/in/c"))
+	lose(t, s, "KV_authenta-ledger")
+	s.close()
+
+	ctx, cancel := context.WithCancel(t.Context())
+	s = openStore(t, dir, step(func(point string) { // a signal, while the answers are restored
+		if strings.HasPrefix(point, "after $KV.authenta-ledger.") {
+			cancel()
+		}
+	}))
+	if _, err := s.Recover(ctx); err == nil {
+		t.Fatal("not cut off")
+	}
+	s.close()
+
+	s = openStore(t, dir)
+	m, err := s.Recover(deadline(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	gaps, err := s.Gaps(deadline(t))
+	if err != nil || len(gaps) == 0 || !gaps[0].From.IsZero() {
+		t.Errorf("gaps %+v, %v: want one since ever, for the whole ledger was lost", gaps, err)
+	}
+	if m.Restored != 2 {
+		t.Errorf("mended %+v: want the 2 other answers restored", m)
+	}
+}
+
+// A record that is restored from one drop's verdict owes the others theirs.
+func TestARestoredJobAnswersItsOtherDrops(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	a, b := submission("a", "/in/a"), submission("a", "/in/b")
+	submit(t, s.Queue, a, queue.AcceptedNew)
+	submit(t, s.Queue, b, queue.AcceptedJoined)
+	stop := working(t, s.Queue, queue.Upload, uploaded)
+	await(t, "uploaded", func() bool { return jobOf(t, s.Queue, a).State == queue.Uploaded })
+	stop()
+	before := jobOf(t, s.Queue, a).Job
+	j := before
+	j, err := j.Next(queue.Concluded{Judgement: judgement(), At: time.Now().UTC()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Judged, both verdicts published, acknowledged; then the newest of the ledger and of the verdicts is lost.
+	j.Drops = j.Drops[:1]
+	if err := queue.Announce(s.Queue, deadline(t), j); err != nil {
+		t.Fatal(err)
+	}
+	lose(t, s, "authenta-jobs")
+	if _, err := s.Recover(deadline(t)); err != nil {
+		t.Fatal(err)
+	}
+	if got := jobOf(t, s.Queue, a).State; got != queue.Judged {
+		t.Fatalf("state %s", got)
+	}
+	if got := answersTo(t, s.Queue, b.Drop.ID); len(got) != 1 {
+		t.Errorf("the second drop has the answers %v; its job is judged, and on no queue", got)
+	}
+}
+
+// A drop that a verdict answered at once needs no record any more.
+func TestAFileThatWasAnsweredAtOnceIsNotLostWithItsEvictedVerdict(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	a, copied := submission("a", "/in/a"), submission("a", "/in/copy")
+	judged(t, s, a)
+	submit(t, s.Queue, copied, queue.AcceptedAnswered) // much later
+	e := entryOf(copied)
+	e.Jobs, e.Cached = nil, true
+	remember(t, s, e)
+	judged(t, s, submission("later", "/in/later")) // so that the newest verdict is younger than the entry
+	size := int64(lookUp(t, s.Queue, "KV_authenta-ledger").CachedInfo().State.Bytes)
+	setMaxBytes(t, s.Queue, "KV_authenta-ledger", size*8/5-40)
+	if m, err := s.Reconcile(deadline(t)); err != nil || m.Evicted == 0 {
+		t.Fatalf("mended %+v, %v", m, err)
+	}
+	setMaxBytes(t, s.Queue, "KV_authenta-ledger", 1<<20)
+	if m, err := s.Recover(deadline(t)); err != nil || m.Forgotten != 0 || !isRemembered(t, s, copied.Drop.URI) {
+		t.Errorf("mended %+v, %v: the copy will be taken in again, and paid for", m, err)
+	}
+}
+
+// An answer to a drop that a retry has replaced does not end the retried job.
+func TestAnAnswerFromBeforeARetryDoesNotEndTheRetriedJob(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := openStore(t, dir)
+	a := submission("a", "/in/a")
+	failed(t, s, a, queue.Fault{Reason: queue.Timeout})
+	was := jobOf(t, s.Queue, a).Job
+	if _, err := s.Retry(deadline(t), keyOf(a), false); err != nil {
+		t.Fatal(err)
+	}
+	lose(t, s, "authenta-failures")
+	s.close()
+	s = openStore(t, dir)                                             // ids forgotten, as after two minutes
+	if err := queue.Announce(s.Queue, deadline(t), was); err != nil { // somebody who had loaded the record before the retry
+		t.Fatal(err)
+	}
+	if _, err := s.Recover(deadline(t)); err != nil {
+		t.Fatal(err)
+	}
+	if j := jobOf(t, s.Queue, a); j.State != queue.Queued {
+		t.Errorf("record %s", pretty(t, j.Job))
+	}
+}
+
+func TestAGapHidesAFileWhoseTimeIsInTheFuture(t *testing.T) {
+	gap := queue.Gap{From: t1, To: t2}
+	j := queue.Job{State: queue.Queued, QueuedAt: t2.Add(time.Minute), Drops: []queue.Drop{{QueuedAt: t2.Add(time.Minute), File: queue.FileID{ModTime: t2.Add(1000 * time.Hour)}}}}
+	if !gap.Hides(j) {
+		t.Error("not hidden: it may have been uploaded before the loss, as its time says nothing")
+	}
+}
+
+// The ledger has gone back to before a drop had joined.
+func TestAFileWhoseDropIsNotInItsRecordIsForgotten(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	a, b := submission("a", "/in/a"), submission("a", "/in/b")
+	submit(t, s.Queue, a, queue.AcceptedNew)
+	remember(t, s, entryOf(a))
+	was := jobOf(t, s.Queue, a).Job
+	submit(t, s.Queue, b, queue.AcceptedJoined)
+	remember(t, s, entryOf(b))
+	if err := s.CaughtUp(deadline(t)); err != nil {
+		t.Fatal(err)
+	}
+	// the newest of the ledger is lost: what it was before is there again, as old as it was. (Its message is younger here.)
+	lose(t, s, "KV_authenta-ledger")
+	if _, err := queue.Store(s.Queue, deadline(t), was, 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Recover(deadline(t)); err != nil {
+		t.Fatal(err)
+	}
+	if isRemembered(t, s, b.Drop.URI) {
+		t.Error("remembered, and its drop is in no record: it will never have an answer")
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -16,9 +17,11 @@ type FileEntry struct {
 	Path   string   `json:"path"`
 	File   FileID   `json:"file"`
 	Drops  []DropID `json:"drops,omitempty"`  // one a model
-	Jobs   []JobKey `json:"jobs,omitempty"`   // likewise: of which they are
-	Cached bool     `json:"cached,omitempty"` // one of them was answered at once
+	Jobs   []JobKey `json:"jobs,omitempty"`   // those that were made of it, or joined
+	Cached bool     `json:"cached,omitempty"` // one of its drops was answered at once
 	Reason Reason   `json:"reason,omitempty"` // why it was refused; empty: it was submitted
+
+	Since time.Time `json:"since,omitzero"` // when it was dealt with; an entry may be written again for the same version
 }
 
 // Entry reads what is remembered of a file; nil is nothing. An entry may be missing for a file that was dealt

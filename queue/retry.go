@@ -21,6 +21,15 @@ var ErrUnknownJob = errors.New("no such job is known")
 // the beginning, so that it is. Each of its drops has had its failure; a new drop stands for it and will have its own
 // answer, which names it. The job is returned as it is then.
 func (q *Queue) Retry(ctx context.Context, key JobKey, reverify bool) (Job, error) {
+	for {
+		j, err := q.retry(ctx, key, reverify)
+		if !errors.Is(err, ErrConflict) || ctx.Err() != nil {
+			return j, err
+		}
+	}
+}
+
+func (q *Queue) retry(ctx context.Context, key JobKey, reverify bool) (Job, error) {
 	r, err := q.load(ctx, key)
 	switch {
 	case errors.Is(err, errNoJob):
@@ -56,17 +65,21 @@ func (q *Queue) Retry(ctx context.Context, key JobKey, reverify bool) (Job, erro
 type FailurePage struct {
 	Failures []Failure
 	Next     uint64 // where the next page begins; 0: there is none
+	Last     uint64 // where the stream ended
 }
 
-// Failures returns a page of at most n, from a place in the stream; 0 is its beginning.
-func (q *Queue) Failures(ctx context.Context, from uint64, n int) (FailurePage, error) {
+// Failures returns a page of at most n, from a place in the stream to another; 0 is its beginning, and its end.
+func (q *Queue) Failures(ctx context.Context, from, to uint64, n int) (FailurePage, error) {
 	s, err := q.js.Stream(ctx, q.ns.name("failures"))
 	if err != nil {
 		return FailurePage{}, fmt.Errorf("read the failures: %w", err)
 	}
 	state := s.CachedInfo().State
-	var p FailurePage
-	for seq := max(from, state.FirstSeq); seq <= state.LastSeq && seq > 0; seq++ {
+	p := FailurePage{Last: state.LastSeq}
+	if to == 0 || to > p.Last {
+		to = p.Last
+	}
+	for seq := max(from, state.FirstSeq); seq <= to && seq > 0; seq++ {
 		if n--; n < 0 {
 			p.Next = seq
 			break
@@ -112,9 +125,12 @@ const minName = 6
 // FailedJobs finds the jobs that a person means by a name: the key of a job, the beginning of one, or the id of a drop that
 // failed. A failure without a job is found, too, as an empty key.
 func (q *Queue) FailedJobs(ctx context.Context, name string) ([]JobKey, error) {
+	if key := JobKey(name); key.Valid() {
+		return []JobKey{key}, nil
+	}
 	found := map[JobKey]bool{}
 	for from, more := uint64(0), true; more; {
-		p, err := q.Failures(ctx, from, failuresAtATime)
+		p, err := q.Failures(ctx, from, 0, failuresAtATime)
 		if err != nil {
 			return nil, err
 		}

@@ -97,14 +97,14 @@ func TestFailuresAreFoundByWhatPeopleCallThem(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, want := range map[string][]queue.JobKey{
-		string(keyOf(a)):          {keyOf(a)},
-		keyOf(a).Short():          {keyOf(a)},
-		string(keyOf(b))[:6]:      {keyOf(b)},
-		string(keyOf(b))[:5]:      {}, // too short to be meant
-		string(a.Drop.ID):         {keyOf(a)},
-		"note":                    {""},
-		"":                        {},
-		string(keyOf(a)) + "-etc": {},
+		string(keyOf(a)):       {keyOf(a)},
+		keyOf(a).Short():       {keyOf(a)},
+		string(keyOf(b))[:6]:   {keyOf(b)},
+		string(keyOf(b))[:5]:   {}, // too short to be meant
+		string(a.Drop.ID):      {keyOf(a)},
+		"note":                 {""},
+		"":                     {},
+		string(keyOf(a)) + "!": {},
 	} {
 		got, err := s.FailedJobs(deadline(t), name)
 		if err != nil || fmt.Sprint(got) != fmt.Sprint(want) {
@@ -113,7 +113,7 @@ func TestFailuresAreFoundByWhatPeopleCallThem(t *testing.T) {
 	}
 	var names []string
 	for from, pages := uint64(0), 0; ; pages++ {
-		p, err := s.Failures(deadline(t), from, 2)
+		p, err := s.Failures(deadline(t), from, 0, 2)
 		if err != nil || pages > 2 {
 			t.Fatal(pages, err)
 		}
@@ -179,5 +179,47 @@ func TestAFileThatWasInWorkWhenTheProgramWentDownTooOftenFails(t *testing.T) {
 		"once more": "failure rejected", "too often": "failure crashed", "the call's end was noted": "failure rejected",
 	} {
 		awaitAnswer(t, s.Queue, submission(name, "/in/"+name).Drop.ID, want)
+	}
+}
+
+// The broker was away, the program was not.
+func TestAnOutageOfTheBrokerIsNoCrash(t *testing.T) {
+	t.Parallel()
+	e := newExternal(t)
+	q := openQueue(t, dial(t, e.url("")))
+	a := submission("a", "/in/a")
+	submit(t, q, a, queue.AcceptedNew)
+	sending, letGo, crashes := make(chan bool), make(chan bool), make(chan int, 1)
+	var times atomic.Int32
+	working(t, q, queue.Upload, func(ctx context.Context, task *queue.Task) queue.Settlement {
+		if times.Add(1) > 1 {
+			select {
+			case crashes <- task.Crashes:
+			default:
+			}
+			return queue.Reject(queue.Fault{Reason: queue.Rejected})
+		}
+		if err := task.Apply(ctx, queue.Created{MediaID: "mid", At: time.Now().UTC()}); err != nil {
+			t.Error(err)
+		}
+		close(sending)
+		<-ctx.Done() // a long PUT, which the loss of the lease breaks off
+		once, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		defer cancel()
+		_ = task.Apply(once, queue.Unanswered{}) // as worker.note does
+		close(letGo)
+		return queue.RetryAfter(0)
+	})
+	<-sending
+	e.stop()
+	<-letGo
+	e.start()
+	select {
+	case n := <-crashes:
+		if n != 0 {
+			t.Errorf("%d crashes are counted; after %d such outages the file fails as crashed", n, queue.MaxCrashes)
+		}
+	case <-time.After(patience):
+		t.Fatal("not handed out again")
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -154,6 +155,9 @@ func (q *Queue) deliver(ctx context.Context, p Pool, msg jetstream.Msg) {
 		q.Log.Warn("a job was not settled, and will be handed out again",
 			"job", key, "settlement", settlement.String(), "error", err)
 	}
+	if task.Key == key && task.cutOff() {
+		q.letGo.Store(key, true)
+	}
 }
 
 // hold keeps a delivery ours: it tells the broker that the work goes on, until quiet is called, and ends the context well
@@ -222,32 +226,42 @@ func (q *Queue) decide(ctx context.Context, p Pool, key JobKey, msg jetstream.Ms
 		}
 		return Done()
 	}
-	if r.Crashes >= aloneAfter { // it may bring down the others that are in hand, which are then counted, too
-		q.company.Lock()
-		defer q.company.Unlock()
-	} else {
-		q.company.RLock()
-		defer q.company.RUnlock()
+	if p.Stage == Upload && (q.suspect.Load() || q.recovering.Load()) {
+		return RetryAfter(5 * time.Second)
 	}
 	if r.cutOff() {
-		if err := t.Apply(ctx, Crashed{}); err != nil {
-			return RetryAfter(time.Second)
-		}
-		q.Log.Info("the work on a file was cut off, and goes on", "file", r.Drops[0].URI, "times", t.Crashes)
-		if t.Crashes >= maxCrashes {
-			return Reject(Fault{Reason: Crash, Message: fmt.Sprintf("the program has gone down %d times while it had this file in work", t.Crashes)})
+		if s, settled := q.cutOff(ctx, t); settled {
+			return s
 		}
 	}
 	return q.handle(ctx, p, t)
 }
 
-const (
-	// maxCrashes is how often the work on a file may bring the program down before it is given up: not so few that restarts
-	// which have other reasons fail a file that takes long to upload.
-	maxCrashes = 5
-	// aloneAfter is after how many times it has no other in hand beside it.
-	aloneAfter = 2
-)
+// maxCrashes is how often the work on a file may bring the program down before it is given up: not so few that restarts which
+// have other reasons fail a file that takes long to upload.
+const maxCrashes = 5
+
+// cutOff deals with a job whose last call nobody saw the end of.
+func (q *Queue) cutOff(ctx context.Context, t *Task) (Settlement, bool) {
+	if _, lived := q.letGo.LoadAndDelete(t.Key); lived { // this process did; only the broker was out of reach
+		if t.Apply(ctx, Unanswered{}) != nil {
+			q.letGo.Store(t.Key, true)
+			return RetryAfter(time.Second), true
+		}
+		return Settlement{}, false
+	}
+	if err := t.Apply(ctx, Crashed{}); err != nil {
+		return RetryAfter(time.Second), true
+	}
+	q.Log.Info("the work on a file was cut off, and goes on", "file", t.Drops[0].URI, "times", t.Crashes)
+	switch {
+	case t.Crashes >= maxCrashes:
+		return Reject(Fault{Reason: Crash, Message: fmt.Sprintf("the program has gone down %d times while it had this file in work", t.Crashes)}), true
+	case t.Crashes > 1: // others that were in hand then are not to be so again when the one to blame is
+		return RetryAfter(rand.N(time.Duration(t.Crashes) * 30 * time.Second)), true
+	}
+	return Settlement{}, false
+}
 
 // handle has the handler do the next step. A panic in it would be met again and again: the job is handed out again.
 func (q *Queue) handle(ctx context.Context, p Pool, t *Task) (s Settlement) {

@@ -164,12 +164,12 @@ func (w *Watcher) submit(ctx context.Context, g sighting, c content, known *queu
 		}
 		return w.refuse(ctx, g, c.contentType, queue.Fault{Reason: queue.Unsupported, Message: what + " is no image or video that can be judged"})
 	}
-	entry := queue.FileEntry{Path: g.path, File: g.version.FileID}
+	entry := queue.FileEntry{Path: g.path, File: g.version.FileID, Since: time.Now().UTC()}
 	for _, model := range models {
 		drop := dropOf(g, c.digest, model)
 		entry.Drops = append(entry.Drops, drop.ID)
-		entry.Jobs = append(entry.Jobs, queue.KeyOf(c.digest, model))
 		if known != nil && slices.Contains(known.Drops, drop.ID) {
+			entry.Jobs, entry.Cached, entry.Since = known.Jobs, known.Cached, known.Since
 			continue
 		}
 		acceptance, err := w.submitOne(ctx, queue.Submission{
@@ -178,7 +178,11 @@ func (w *Watcher) submit(ctx context.Context, g sighting, c content, known *queu
 		if err != nil {
 			return err
 		}
-		entry.Cached = entry.Cached || acceptance == queue.AcceptedAnswered
+		if acceptance == queue.AcceptedAnswered {
+			entry.Cached = true
+		} else {
+			entry.Jobs = append(entry.Jobs, queue.KeyOf(c.digest, model))
+		}
 		w.Log.Debug("taken in", "file", g.path, "model", model, "drop", drop.ID, "acceptance", acceptance)
 	}
 	return w.Queue.Remember(ctx, entry)
@@ -204,7 +208,7 @@ func (w *Watcher) refuse(ctx context.Context, g sighting, contentType string, fa
 		return err
 	}
 	return w.Queue.Remember(ctx, queue.FileEntry{
-		Path: g.path, File: g.version.FileID, Drops: []queue.DropID{drop.ID}, Reason: fault.Reason,
+		Path: g.path, File: g.version.FileID, Drops: []queue.DropID{drop.ID}, Reason: fault.Reason, Since: time.Now().UTC(),
 	})
 }
 

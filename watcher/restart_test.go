@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -187,5 +188,27 @@ func TestAKnownFileOnARenumberedDeviceIsNotPaidForAgain(t *testing.T) {
 	}
 	if n := w.queued(); n != 0 {
 		t.Errorf("%d jobs on the queue, want none", n)
+	}
+}
+
+// Its record may have expired since: that it is written again must not make it look young.
+func TestAnEntryThatIsWrittenAgainForTheSameVersionIsAsOldAsItWas(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	path := put(t, filepath.Join(w.dir, "a.jpg"), picture(1))
+	w.scanned()
+	was, err := w.Entry(deadline(t), path)
+	if err != nil || was == nil || was.Since.IsZero() {
+		t.Fatal(was, err)
+	}
+	renumbered := *was
+	renumbered.File.Device++ // by a reboot
+	if err := w.Remember(deadline(t), renumbered); err != nil {
+		t.Fatal(err)
+	}
+	w.scanned()
+	is, err := w.Entry(deadline(t), path)
+	if err != nil || is.File != was.File || !is.Since.Equal(was.Since) || !slices.Equal(is.Jobs, was.Jobs) {
+		t.Errorf("entry %+v, %v, want %+v", is, err, was)
 	}
 }

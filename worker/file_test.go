@@ -39,7 +39,7 @@ func uriOf(path string) string { return (&url.URL{Scheme: "file", Path: path}).S
 
 func dropOf(t testing.TB, path string) queue.Drop {
 	t.Helper()
-	return queue.Drop{URI: uriOf(path), Name: filepath.Base(path), File: versionOf(t, path), QueuedAt: now()}
+	return queue.Drop{URI: uriOf(path), Name: filepath.Base(path), File: versionOf(t, path), QueuedAt: time.Now().UTC()}
 }
 
 func digestOf(content string) queue.Digest {

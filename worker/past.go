@@ -18,8 +18,12 @@ const (
 	gapsEvery = 2 * time.Second
 	// pastPages is how much of the platform's list is read at most: a call a hundred files is little beside paying for them.
 	pastPages = 1000
-	// pastTries is how often in a row a page may fail before the list is given up.
+	// pastTries is how often in a row a page may fail, while other calls are answered, before the list is given up.
 	pastTries = 5
+	// listLate is how late the list may show a record that was made.
+	listLate = 5 * time.Second
+	// pastPatience is after how long it is given up anyway.
+	pastPatience = time.Hour
 )
 
 // past is what the platform's list tells of media records that the ledger does not know of, because it has a gap. It is read
@@ -35,11 +39,21 @@ type past struct {
 	reach  time.Time                     // everything younger is in seen, if the list is in its order
 	jumble bool                          // it is not: younger ones were further down
 	whole  bool                          // there is no more to read
-	failed int                           // pages in a row
+	began  time.Time                     // when reading it began
+
+	failed int       // pages in a row
+	since  time.Time // the first of them
 }
 
 func newPast() *past {
 	return &past{turn: make(chan struct{}, 1), seen: map[string][]authenta.Media{}, ids: map[authenta.MediaID]struct{}{}}
+}
+
+// again has the list read anew, for what was made since.
+func (p *past) again() {
+	q := newPast()
+	p.seen, p.ids, p.offset, p.reach, p.jumble, p.whole, p.failed = q.seen, q.ids, 0, time.Time{}, false, false, 0
+	p.began = time.Time{}
 }
 
 // lookInGaps looks whether a job that seems to be at its beginning has been uploaded in a gap of the ledger. What has its
@@ -105,12 +119,18 @@ func (p *past) hiding(ctx context.Context, q *queue.Queue, j queue.Job) ([]queue
 func (w *Worker) readPast(ctx context.Context, gaps []queue.Gap) (queue.Settlement, bool) {
 	p, from := w.past, gaps[0].From
 	for _, g := range gaps {
+		if g.To.After(p.began) {
+			p.again()
+			break
+		}
+	}
+	for _, g := range gaps {
 		if g.From.Before(from) {
 			from = g.From
 		}
-		// The list may be late, too, in showing what was made last.
-		if young := w.LateAfter - w.now().Sub(g.To); !g.From.IsZero() && young > 0 {
-			return queue.RetryAfter(min(young, w.LateAfter)), true
+		// The list may be a little late in showing what was made last.
+		if young := listLate - w.now().Sub(g.From); !g.From.IsZero() && young > 0 {
+			return queue.RetryAfter(min(young, listLate)), true
 		}
 	}
 	for !p.whole && (p.jumble || p.reach.IsZero() || from.Add(-clockSkew).Before(p.reach)) {
@@ -118,6 +138,9 @@ func (w *Worker) readPast(ctx context.Context, gaps []queue.Gap) (queue.Settleme
 			w.Log.Warn("the platform's list is too long to be read to its end: of what was uploaded earlier, and lost from the ledger, some may be paid for again", "records", p.offset, "back_to", p.reach)
 			p.whole = true
 			break
+		}
+		if p.offset == 0 {
+			p.began = w.now()
 		}
 		page, off := w.pastPage(ctx)
 		if off != nil {
@@ -149,9 +172,12 @@ func (w *Worker) pastPage(ctx context.Context) (authenta.Page, *queue.Settlement
 	case e.Kind == authenta.KindNotFound, e.Kind == authenta.KindRejected:
 		t.withdrawn(ctx)
 		return authenta.Page{}, nil
-	case e.Kind == authenta.KindUnavailable:
+	case e.Kind == authenta.KindUnavailable && e.Status > 0: // it answers, and may be the only one that is broken
 		t.withdrawn(ctx)
-		if p.failed++; p.failed >= pastTries {
+		if p.failed++; p.failed == 1 {
+			p.since = time.Now()
+		}
+		if p.failed >= pastTries && (w.answered.Load() > p.since.UnixNano() || time.Since(p.since) > pastPatience) {
 			w.Log.Warn("the platform's list does not answer: what was uploaded earlier, and lost from the ledger, may be paid for again", "error", err)
 			return authenta.Page{}, nil
 		}
@@ -178,6 +204,7 @@ func (p *past) note(page authenta.Page) {
 		p.ids[m.ID] = struct{}{}
 		news++
 		if digest := digestIn(m.Name); digest != "" {
+			m.Participants, m.ResultURL, m.HeatmapURL, m.SourceURL = nil, "", "", "" // there may be many records
 			p.seen[digest] = append(p.seen[digest], m)
 		}
 	}

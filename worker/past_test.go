@@ -1,9 +1,13 @@
 package worker
 
 import (
+	"context"
 	"encoding/json"
+	"net"
 	"net/http"
 	"os"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -93,8 +97,8 @@ func TestAFileThatIsYoungerThanALossIsNotLookedFor(t *testing.T) {
 	r := newRig(t)
 	r.bereft(time.Time{})
 	path := write(t, r.dir+"/a.jpg", "a")
-	later := time.Now().Add(time.Minute)
-	must(t, os.Chtimes(path, later, later))
+	precisely := time.Now() // the file system's clock may be some milliseconds behind
+	must(t, os.Chtimes(path, precisely, precisely))
 	f := r.submit(path)
 	r.run()
 	r.wantAnswer(f, "verdict")
@@ -115,24 +119,26 @@ func TestAListThatDoesNotAnswerKeepsNoFileWaitingForEver(t *testing.T) {
 			r.bereft(time.Time{})
 			f := r.submit(path)
 			r.run()
+			r.await("it is looked for", func() bool { return r.Ledger().Total(sandbox.OpList) > 0 })
+			g := r.file("b.jpg") // is younger, and shows that the platform answers
+			r.wantAnswer(g, "verdict")
 			r.wantAnswer(f, "verdict")
-			r.wantPaidOnce(f)
+			r.wantPaidOnce(f, g)
 		})
 	}
 }
 
-// The list may be as late in showing a record as the storage's events are.
 func TestALossOfJustNowIsLookedIntoALittleLater(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	path := write(t, r.dir+"/a.jpg", "a")
 	began := time.Now()
-	r.bereft(began.Add(-time.Hour).UTC())
+	r.bereft(began.UTC())
 	r.earlier(path, shown("a", "a"), "AC-1", true)
 	f := r.submit(path)
 	r.run()
 	r.wantAnswer(f, "verdict")
-	if took := time.Since(began); took < r.options.LateAfter {
+	if took := time.Since(began); took < listLate {
 		t.Errorf("looked after %s", took)
 	}
 	r.wantPaidOnce(f)
@@ -185,4 +191,71 @@ func TestTheDigestInAName(t *testing.T) {
 			t.Errorf("%q: %q, want %q", name, got, want)
 		}
 	}
+}
+
+// The list is read once a process; a second loss needs what was made since.
+func TestASecondLossIsLookedIntoToo(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	first := write(t, r.dir+"/first.jpg", "first")
+	second := write(t, r.dir+"/second.jpg", "second")
+	r.earlier(first, shown("first", "first"), "AC-1", true)
+	r.bereft(time.Time{})
+	f := r.submit(first)
+	r.run()
+	r.wantAnswer(f, "verdict") // the list was read for it
+
+	from := time.Now().UTC()
+	r.earlier(second, shown("second", "second"), "AC-1", true) // then uploaded, and lost
+	gaps, err := r.queue.Gaps(deadline(t))
+	must(t, err)
+	e, err := r.queue.Control().Get(deadline(t), "gaps")
+	must(t, err)
+	data, err := json.Marshal(append(gaps, queue.Gap{From: from, To: time.Now().UTC()}))
+	must(t, err)
+	_, err = r.queue.Control().Put(deadline(t), "gaps", data, e.Revision)
+	must(t, err)
+	r.worker.past.turn <- struct{}{}
+	r.worker.past.asked = time.Time{} // the time has passed after which they are read again
+	<-r.worker.past.turn
+	g := r.submit(second)
+	r.wantAnswer(g, "verdict")
+	r.wantPaidOnce(f, g)
+}
+
+// A network that is down when the daemon starts is no reason to pay again.
+func TestAnOutageIsNotTakenForAListThatDoesNotExist(t *testing.T) {
+	t.Parallel()
+	var down atomic.Bool
+	var tried atomic.Int32
+	r := newRig(t, options(func(o *Options) {
+		transport := authenta.NewTransport()
+		dial := transport.DialContext
+		transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+			if down.Load() {
+				tried.Add(1)
+				return nil, &net.OpError{Op: "dial", Err: syscall.ENETUNREACH}
+			}
+			return dial(ctx, network, address)
+		}
+		t.Cleanup(transport.CloseIdleConnections)
+		var err error
+		o.Client, err = authenta.New(authenta.Options{
+			BaseURL: o.Client.BaseURL(), Transport: transport,
+			Credentials: func() (authenta.Credentials, error) {
+				return authenta.Credentials{ClientID: "sandbox-id", ClientSecret: "sandbox-secret"}, nil
+			},
+		})
+		must(t, err)
+	}))
+	path := write(t, r.dir+"/a.jpg", "a")
+	r.earlier(path, shown("a", "a"), "AC-1", true) // by another life of the program
+	r.bereft(time.Time{})
+	down.Store(true)
+	f := r.submit(path)
+	r.run()
+	r.await("it is tried often enough", func() bool { return tried.Load() > pastTries })
+	down.Store(false)
+	r.wantAnswer(f, "verdict")
+	r.wantPaidOnce(f)
 }

@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/authenta/authenta-ingest/authenta"
 	"github.com/authenta/authenta-ingest/queue"
@@ -83,6 +84,7 @@ func (t turn) stands() bool { return t.gate().Holds(t.ticket) }
 
 // answered reports that the call was answered as it should be.
 func (t turn) answered(ctx context.Context) {
+	t.w.answered.Store(time.Now().UnixNano())
 	ctx, cancel := report(ctx)
 	defer cancel()
 	t.gate().Succeeded(ctx, t.ticket, t.call)

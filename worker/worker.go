@@ -13,6 +13,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -78,11 +79,12 @@ const polls = 24
 // A Worker works on the jobs of one queue. New starts nothing; Run does all.
 type Worker struct {
 	Options
-	room   *room
-	memory *memory
-	list   *list
-	past   *past
-	scout  chan struct{} // held by the one who asks for a result that may well not be there
+	room     *room
+	memory   *memory
+	list     *list
+	past     *past
+	answered atomic.Int64  // when the platform last answered a call as it should, in nanoseconds
+	scout    chan struct{} // held by the one who asks for a result that may well not be there
 }
 
 // New returns a worker.

@@ -169,7 +169,7 @@ func retry(ctx context.Context, w io.Writer, r control.Remote, p control.RetryRe
 			fmt.Fprintf(w, "not retried  %s: %s\n", j.Name, j.Why)
 		}
 		retried, refused = retried+len(reply.Retried), refused+len(reply.Refused)
-		if p.From = reply.Next; p.From == 0 {
+		if p.From, p.To = reply.Next, reply.To; p.From == 0 {
 			break
 		}
 	}

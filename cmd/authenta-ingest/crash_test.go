@@ -23,7 +23,11 @@ func TestKilledAtRandomMomentsNothingIsLostNorPaidTwice(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
-	const files, contents, rounds = 200, 190, 20
+	files, rounds := 100, 10
+	if *long {
+		files, rounds = 200, 20
+	}
+	contents := files - 10
 	w := newWorld(t, sandbox.Options{Latency: 300 * time.Millisecond})
 	calls := func() int {
 		l := w.platform.Ledger()

@@ -28,7 +28,7 @@ func TestWithFaultsOfEveryKindNothingIsLostNorPaidTwice(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
-	files, trouble := 120, 20*time.Second
+	files, trouble := 80, 12*time.Second
 	if *long {
 		files, trouble = 2000, 4*time.Minute
 	}

@@ -408,7 +408,7 @@ func TestWhateverHappensToAFileItsVerdictIsAboutItsBytesAndNothingIsPaidTwice(t 
 	open := func(c change) string { return c.open }
 	megabytes := func(n int64) int64 {
 		if *long {
-			n *= 5
+			n *= 15
 		}
 		return n << 20
 	}
@@ -428,7 +428,7 @@ func TestWhateverHappensToAFileItsVerdictIsAboutItsBytesAndNothingIsPaidTwice(t 
 				}
 			})
 		}, early, true},
-		"while it is hashed": {megabytes(16), func(r *trial) { r.live(r.whileHashed) }, func(c change) string {
+		"while it is hashed": {megabytes(5), func(r *trial) { r.live(r.whileHashed) }, func(c change) string {
 			return c.early + "|" + c.queued + "|" + c.open // the upload may have it open, too
 		}, false},
 		"while it waits on the queue": {1 << 20, func(r *trial) {
@@ -444,16 +444,16 @@ func TestWhateverHappensToAFileItsVerdictIsAboutItsBytesAndNothingIsPaidTwice(t 
 			r.platform.Faults(sandbox.Fault{Op: sandbox.OpCreate, Do: r.atCreate})
 			r.live(nil)
 		}, open, false},
-		"in the middle of the PUT": {megabytes(12), func(r *trial) {
+		"in the middle of the PUT": {megabytes(4), func(r *trial) {
 			r.platform.Faults(sandbox.Fault{Op: sandbox.OpPut, Do: r.inPut})
 			r.live(nil)
 		}, open, false},
-		"in the middle of a PUT whose reply is lost": {megabytes(12), func(r *trial) {
+		"in the middle of a PUT whose reply is lost": {megabytes(4), func(r *trial) {
 			r.platform.Faults(
 				sandbox.Fault{Op: sandbox.OpPut, Do: sandbox.CutAfter, Times: len(changes)}, sandbox.Fault{Op: sandbox.OpPut, Do: r.inPut})
 			r.live(nil)
 		}, open, false},
-		"in the middle of a PUT, and killed": {megabytes(12), func(r *trial) {
+		"in the middle of a PUT, and killed": {megabytes(4), func(r *trial) {
 			started := make(chan *program, 1)
 			r.platform.Faults(sandbox.Fault{Op: sandbox.OpPut, Do: r.inPutThenKilled(started)})
 			p := r.run("--json")

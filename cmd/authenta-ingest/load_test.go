@@ -20,7 +20,7 @@ func TestKilledUnderLoadNothingIsLostNorPaidTwice(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
-	kills := 3
+	kills := 2
 	if *long {
 		kills = 10
 	}
@@ -54,7 +54,7 @@ func TestKilledUnderLoadNothingIsLostNorPaidTwice(t *testing.T) {
 	}
 	busy := 0
 	for range kills {
-		enough := calls.Load() + 100 + random.Int64N(500)
+		enough := calls.Load() + 100 + random.Int64N(300)
 		p := w.start(nil, "run", w.inbox)
 		eventually(t, finishTime, "it is at work", func() bool { return calls.Load() >= enough })
 		p.kill()

@@ -11,7 +11,7 @@ const (
 	// reconcileEvery is how often the ledger is compared with the queues.
 	reconcileEvery = time.Hour
 	// upkeepEvery is how often it is looked at whether something is to be done sooner.
-	upkeepEvery = time.Minute
+	upkeepEvery = 20 * time.Second
 )
 
 // upkeep keeps the store in order until ctx ends: it is compared with itself at the start and every hour, and when something
@@ -35,6 +35,7 @@ func (d *daemon) upkeep(ctx context.Context) error {
 			}
 		} else if due {
 			next = time.Now().Add(reconcileEvery)
+			owed = owed || caughtUp == nil // of what was noticed since
 		}
 		select {
 		case <-ctx.Done():

@@ -17,6 +17,7 @@ type RetryRequest struct {
 	All      bool     `json:"all,omitempty"`   // instead: every failure that may end differently
 	Reverify bool     `json:"reverify,omitempty"`
 	From     uint64   `json:"from,omitempty"` // with All: where to go on, as the last reply has said
+	To       uint64   `json:"to,omitempty"`   // with All: where to end, likewise, so that what fails anew is not retried again
 }
 
 // A RetryReply says what became of a RetryRequest.
@@ -24,6 +25,7 @@ type RetryReply struct {
 	Retried []Retrial `json:"retried"`
 	Refused []Retrial `json:"refused"`
 	Next    uint64    `json:"next,omitempty"` // with All: where to go on; 0: that was all
+	To      uint64    `json:"to,omitempty"`   // with All: where to end
 }
 
 // A Retrial is a job that was retried, or was not.
@@ -87,11 +89,13 @@ func (c *Cluster) retryOne(ctx context.Context, key queue.JobKey, reverify bool,
 
 // retryAll retries what a page of the failures has. What was retried already, or has ended otherwise, is passed over.
 func (c *Cluster) retryAll(ctx context.Context, r RetryRequest, reply *RetryReply) error {
-	page, err := c.Queue.Failures(ctx, r.From, retriesAtATime)
+	page, err := c.Queue.Failures(ctx, r.From, r.To, retriesAtATime)
 	if err != nil {
 		return err
 	}
-	reply.Next = page.Next
+	if reply.Next, reply.To = page.Next, r.To; r.To == 0 {
+		reply.To = page.Last
+	}
 	for _, f := range page.Failures {
 		if f.Job() == "" || !f.Retryable {
 			continue

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // markFile is in the state folder while no server runs on it that was stopped in an orderly way. It says what the folder
@@ -47,7 +48,8 @@ func takeMark(dir string) (clean bool, err error) {
 	return print == string(mark), syncDir(dir)
 }
 
-// fingerprint tells a folder from what it is after anybody has written to it: the names, sizes and times of its files.
+// fingerprint tells a folder from what it is after anybody has written to it, and from a copy of it: what is put back from a
+// backup does not know what was done since.
 func fingerprint(dir string) (string, error) {
 	h := sha256.New()
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
@@ -56,11 +58,20 @@ func fingerprint(dir string) (string, error) {
 		}
 		info, err := d.Info()
 		if err == nil {
-			_, err = fmt.Fprintf(h, "%q %d %d\n", path[len(dir):], info.Size(), info.ModTime().UnixNano())
+			_, err = fmt.Fprintf(h, "%q %d %d %s\n", path[len(dir):], info.Size(), info.ModTime().UnixNano(), identity(info))
 		}
 		return err
 	})
 	return hex.EncodeToString(h.Sum(nil)), err
+}
+
+// identity tells a file from a copy that has its times: by its inode, and when that was changed.
+func identity(info fs.FileInfo) string {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return ""
+	}
+	return fmt.Sprint(st.Ino, changeTime(st))
 }
 
 func syncDir(dir string) error {

@@ -3,6 +3,7 @@ package embedded_test
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -240,5 +241,57 @@ func TestTheClockIsNoticedThatIsSet(t *testing.T) {
 	)
 	if want := []time.Duration{0, 0, -time.Hour, 0, 24 * time.Hour}; !slices.Equal(got, want) {
 		t.Errorf("noticed %v, want %v", got, want)
+	}
+}
+
+// As cp -a does it.
+func copyAll(t *testing.T, from, to string) {
+	t.Helper()
+	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+		t.Fatal(err)
+	}
+	err := filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		rel, _ := filepath.Rel(from, path)
+		return os.Chtimes(filepath.Join(to, rel), info.ModTime(), info.ModTime())
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestABackupThatIsPutBackIsNotTakenForTheStoreAsItWasLeft(t *testing.T) {
+	t.Parallel()
+	base := t.TempDir()
+	dir, backup := filepath.Join(base, "state"), filepath.Join(base, "backup")
+	s := start(t, options(dir))
+	q, conn := open(t, s)
+	if _, err := q.Submit(deadline(t), submission(1)); err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
+	shut(t, s)
+	copyAll(t, dir, backup) // "Back up the folder when the daemon is stopped."
+
+	s = start(t, options(dir))
+	q, conn = open(t, s)
+	if _, err := q.Submit(deadline(t), submission(2)); err != nil { // uploaded, and paid for
+		t.Fatal(err)
+	}
+	conn.Close()
+	shut(t, s)
+
+	if err := os.RemoveAll(dir); err != nil { // the disk dies
+		t.Fatal(err)
+	}
+	copyAll(t, backup, dir)
+	if s = start(t, options(dir)); s.Clean() {
+		t.Error("clean: nobody looks for what was uploaded since the backup")
 	}
 }
