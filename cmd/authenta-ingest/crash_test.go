@@ -23,7 +23,7 @@ func TestKilledAtRandomMomentsNothingIsLostNorPaidTwice(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
-	files, rounds := 100, 10
+	files, rounds := 60, 6
 	if *long {
 		files, rounds = 200, 20
 	}
@@ -98,6 +98,7 @@ func TestKilledBeforeAndAfterEachDurableStepNothingIsLostNorPaidTwice(t *testing
 }
 
 func TestKilledBeforeAndAfterEachCallToThePlatformNothingIsLostNorPaidTwice(t *testing.T) {
+	t.Parallel()
 	for _, op := range []sandbox.Op{sandbox.OpCreate, sandbox.OpPut, sandbox.OpGet} {
 		for when, effect := range map[string]func(kill func()) sandbox.Effect{"before": killBefore, "after": killAfter} {
 			t.Run(fmt.Sprintf("%s %s", when, op), func(t *testing.T) {

@@ -54,6 +54,7 @@ var damages = []damage{
 }
 
 func TestAStreamIsDamagedAndNothingIsLostNorPaidTwice(t *testing.T) {
+	t.Parallel()
 	for _, stream := range []string{"KV_authenta-ledger", "authenta-jobs", "KV_authenta-files", "authenta-verdicts", "KV_authenta-control"} {
 		for i, d := range damages {
 			t.Run(stream+": "+d.name, func(t *testing.T) {

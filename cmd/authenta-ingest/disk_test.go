@@ -56,6 +56,7 @@ func fillDisk(t *testing.T, dir string, leave int64) (makeRoom func()) {
 }
 
 func TestAFullDiskStopsTheIntakeAndThenNothingIsLostNorPaidTwice(t *testing.T) {
+	t.Parallel()
 	for name, leave := range map[string]int64{
 		"nearly full, so that only the intake waits": 1 << 20,
 		"full, so that no write succeeds":            0,

@@ -28,7 +28,7 @@ func TestWithFaultsOfEveryKindNothingIsLostNorPaidTwice(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
-	files, trouble := 80, 12*time.Second
+	files, trouble := 80, 20*time.Second
 	if *long {
 		files, trouble = 2000, 4*time.Minute
 	}
@@ -63,7 +63,7 @@ func TestWithFaultsOfEveryKindNothingIsLostNorPaidTwice(t *testing.T) {
 	}()
 	began := time.Now()
 	for time.Since(began) < trouble {
-		<-time.After(300*time.Millisecond + upTo(random, time.Second))
+		<-time.After(time.Second + upTo(random, 1500*time.Millisecond)) // a process needs some of it to begin
 		if victim := random.IntN(len(c.members) + 1); victim < len(c.members) {
 			c.restart(victim, upTo(random, time.Second))
 		} else {

@@ -446,9 +446,12 @@ func TestThreeProcessesPauseTogetherAndSendOneProbe(t *testing.T) {
 	together := slices.Clone(refused)
 	mu.Unlock()
 	for _, at := range together {
-		if late := at.Sub(together[0]); late > 100*time.Millisecond {
+		if late := at.Sub(together[0]); *long && late > 100*time.Millisecond { // elsewhere other tests use the machine meanwhile
 			t.Errorf("a create was made %s after the first refusal", late)
 		}
+	}
+	if most := 3 * 4; len(together) > most { // those that were under way
+		t.Errorf("%d creates were refused, want at most %d", len(together), most)
 	}
 	t.Logf("%d creates were refused, the last %s after the first", len(together), together[len(together)-1].Sub(together[0]))
 

@@ -11,6 +11,7 @@ import (
 )
 
 func TestASignalInTheMiddleOfUploadsLosesNothing(t *testing.T) {
+	t.Parallel()
 	for name, slowly := range map[string]sandbox.Effect{
 		"uploads finish within the drain time": sandbox.Delay(500 * time.Millisecond),
 		"uploads are cut off":                  sandbox.Hang,
