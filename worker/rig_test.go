@@ -334,6 +334,9 @@ func (r *rig) runOut(gates ...*control.Gate) {
 			must(r.t, err)
 			var s control.State
 			if len(e.Data) == 0 {
+				if g.State().Closed() { // it is about to be written
+					continue
+				}
 				break
 			}
 			must(r.t, json.Unmarshal(e.Data, &s))
