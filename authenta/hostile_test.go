@@ -166,14 +166,12 @@ func TestMemoryStaysFlatWhateverIsAnswered(t *testing.T) {
 		base := serve(t, answer.h)
 		c := newTestClient(t, base, Options{})
 		for op, call := range operations {
-			for range 3 {
-				if err := call(t, c, base); err != nil {
-					asError(t, err)
-				}
-				runtime.ReadMemStats(&now)
-				if now.HeapInuse > before.HeapInuse+most {
-					t.Fatalf("%s to %s: the heap grew from %d to %d MiB", name, op, before.HeapInuse>>20, now.HeapInuse>>20)
-				}
+			if err := call(t, c, base); err != nil {
+				asError(t, err)
+			}
+			runtime.ReadMemStats(&now)
+			if now.HeapInuse > before.HeapInuse+most {
+				t.Fatalf("%s to %s: the heap grew from %d to %d MiB", name, op, before.HeapInuse>>20, now.HeapInuse>>20)
 			}
 		}
 	}
@@ -188,9 +186,7 @@ func TestMemoryStaysFlatWhateverIsDecoded(t *testing.T) {
 	var before, after runtime.MemStats
 	for name, body := range map[string][]byte{
 		"a million records":      fill(`{"data":[`, `{}`, `]}`),
-		"a million numbers":      fill(`{"data":[`, `1`, `]}`),
 		"a million participants": fill(`{"mid":"a","participants":[`, `{}`, `]}`),
-		"a million of each":      fill(`{"data":[{"participants":[`, `[]`, `]}]}`),
 		"a million fields":       fill(`{"data":[`, `{"mid":"a","participants":[{},{},{}]}`, `]}`),
 	} {
 		runtime.GC()
