@@ -223,3 +223,29 @@ func TestAnOutageOfTheBrokerIsNoCrash(t *testing.T) {
 		t.Fatal("not handed out again")
 	}
 }
+
+// The process goes down between the record and its message.
+func TestARetryThatIsCutOffIsPutBackOnItsQueue(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	ctx, die := context.WithCancel(t.Context())
+	var retrying atomic.Bool
+	s := openStore(t, dir, step(func(point string) {
+		if retrying.Load() && strings.HasPrefix(point, "after $KV.authenta-ledger.") {
+			die()
+		}
+	}))
+	a := submission("a", "/in/a")
+	failed(t, s, a, queue.Fault{Reason: queue.Unreadable})
+	retrying.Store(true)
+	if _, err := s.Retry(ctx, keyOf(a), false); err == nil {
+		t.Fatal("not cut off")
+	}
+	wantDepths(t, s.Queue, queue.Depths{})
+	s.close()
+	s = openStore(t, dir)
+	wantMended(t, s, queue.Mended{Requeued: 1})
+	judgeAll(t, s.Queue)
+	awaitAnswer(t, s.Queue, jobOf(t, s.Queue, a).Drops[0].ID, "verdict fake")
+	awaitAnswer(t, s.Queue, a.Drop.ID, "failure unreadable")
+}
