@@ -62,19 +62,27 @@ func (q *Queue) RecentFailures(ctx context.Context, n int) ([]Failure, error) {
 	state := s.CachedInfo().State
 	recent := []Failure{}
 	for seq := state.LastSeq; seq >= state.FirstSeq && seq > 0 && len(recent) < n; seq-- {
-		msg, err := s.GetMsg(ctx, seq)
-		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			continue
-		}
-		if err != nil {
-			return nil, fmt.Errorf("read the last failures: %w", err)
-		}
-		var f Failure
-		if json.Unmarshal(msg.Data, &f) == nil {
-			recent = append(recent, f)
+		if recent, err = appendFailure(ctx, recent, s, seq); err != nil {
+			return nil, err
 		}
 	}
 	return recent, nil
+}
+
+// appendFailure appends the failure that a stream has at a place, if it has one there.
+func appendFailure(ctx context.Context, to []Failure, s jetstream.Stream, seq uint64) ([]Failure, error) {
+	msg, err := s.GetMsg(ctx, seq)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return to, nil
+	}
+	if err != nil {
+		return to, fmt.Errorf("read the failures: %w", err)
+	}
+	var f Failure
+	if json.Unmarshal(msg.Data, &f) == nil {
+		to = append(to, f)
+	}
+	return to, nil
 }
 
 // read hands over a stream's messages in their order until ctx ends. caughtUp is called once, when those are handed over

@@ -2,13 +2,12 @@ package queue
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
-
-	"github.com/nats-io/nats.go/jetstream"
 )
 
 // ErrNotFailed says that a job cannot be retried, because it has not failed: it is in work, or has its verdict.
@@ -84,16 +83,8 @@ func (q *Queue) Failures(ctx context.Context, from, to uint64, n int) (FailurePa
 			p.Next = seq
 			break
 		}
-		msg, err := s.GetMsg(ctx, seq)
-		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			continue
-		}
-		if err != nil {
-			return p, fmt.Errorf("read the failures: %w", err)
-		}
-		var f Failure
-		if json.Unmarshal(msg.Data, &f) == nil {
-			p.Failures = append(p.Failures, f)
+		if p.Failures, err = appendFailure(ctx, p.Failures, s, seq); err != nil {
+			return p, err
 		}
 	}
 	return p, nil
@@ -141,11 +132,7 @@ func (q *Queue) FailedJobs(ctx context.Context, name string) ([]JobKey, error) {
 		}
 		from, more = p.Next, p.Next != 0
 	}
-	keys := make([]JobKey, 0, len(found))
-	for k := range found {
-		keys = append(keys, k)
-	}
-	return keys, nil
+	return slices.Collect(maps.Keys(found)), nil
 }
 
 const failuresAtATime = 1000
