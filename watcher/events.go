@@ -114,17 +114,16 @@ func (f *folderEvents) run(ctx context.Context) error {
 
 // on takes an event as a hint. A folder that appears is watched, and then scanned.
 func (f *folderEvents) on(event fsnotify.Event) {
-	if f.w.leftOut(event.Name) {
-		return
-	}
 	if event.Has(fsnotify.Create) {
 		if info, err := os.Lstat(event.Name); err == nil && info.IsDir() {
-			f.add(event.Name)
-			f.w.unseen.add(event.Name)
+			if !f.w.leftOut(event.Name, true) {
+				f.add(event.Name)
+				f.w.unseen.add(event.Name)
+			}
 			return
 		}
 	}
-	if !event.Has(fsnotify.Remove) {
+	if !event.Has(fsnotify.Remove) && !f.w.leftOut(event.Name, false) {
 		f.w.hints.add(event.Name)
 	}
 }

@@ -52,7 +52,7 @@ func (w *Watcher) scan(ctx context.Context, watch *folderEvents, dir string) {
 				w.Log.Warn("cannot be read, and is left out for now", "path", path, "error", err)
 			}
 			return nil
-		case path != dir && ignored(d.Name()), slices.Contains(w.Exclude, path):
+		case w.leftOut(path, d.IsDir()):
 			if d.IsDir() {
 				return fs.SkipDir
 			}
@@ -80,16 +80,21 @@ func (w *Watcher) sight(ctx context.Context, path string) {
 	}
 }
 
-// partial are endings of names under which other programs write what is not complete.
-var partial = []string{".part", ".partial", ".crdownload", ".download", ".tmp", ".filepart", ".writing"}
-
 // leftOut reports whether a path is not ours to look at.
-func (w *Watcher) leftOut(path string) bool {
-	return ignored(filepath.Base(path)) || slices.Contains(w.Exclude, path)
+func (w *Watcher) leftOut(path string, folder bool) bool {
+	counts := w.Filter.File
+	if folder {
+		counts = w.Filter.Folder
+	}
+	return slices.Contains(w.Exclude, path) || !counts(w.below(path))
 }
 
-// ignored reports whether a name is nobody's media: hidden, or another program's half-written file.
-func ignored(name string) bool {
-	return strings.HasPrefix(name, ".") || strings.HasPrefix(name, "~") ||
-		slices.Contains(partial, strings.ToLower(filepath.Ext(name)))
+// below is a path relative to the watched folder it lies in.
+func (w *Watcher) below(path string) string {
+	for _, dir := range w.Dirs {
+		if rest, ok := strings.CutPrefix(path, strings.TrimSuffix(dir, "/")); ok && (rest == "" || rest[0] == '/') {
+			return strings.TrimPrefix(rest, "/")
+		}
+	}
+	return path
 }

@@ -23,18 +23,24 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/authenta/authenta-ingest/queue"
+	"github.com/authenta/authenta-ingest/watcher/filter"
 )
 
 // Options configure a watcher. Every field without a default must be set.
 type Options struct {
 	Queue   *queue.Queue
-	Dirs    []string      // folders to watch, with all below them
-	Exclude []string      // folders below them that are not ours to read, such as the state folder
-	Images  []queue.Model // what judges images
-	Videos  []queue.Model // what judges videos
-	Settle  time.Duration // a file is complete when nothing about it changed for this long; default 5s
-	Rescan  time.Duration // between safety scans, give or take a quarter; default 5m
-	Log     *slog.Logger  // default slog.Default()
+	Dirs    []string       // folders to watch, with all below them
+	Exclude []string       // folders below them that are not ours to read, such as the state folder
+	Images  []queue.Model  // what judges images
+	Videos  []queue.Model  // what judges videos
+	Settle  time.Duration  // a file is complete when nothing about it changed for this long; default 5s
+	Rescan  time.Duration  // between safety scans, give or take a quarter; default 5m
+	Filter  *filter.Filter // which files count; nil: all that may be media
+	Poll    Poll           // which folders are read over and over instead of listening for events; default PollAuto
+	Log     *slog.Logger   // default slog.Default()
+
+	FollowSymlinks bool   // take what symbolic links lead to, as far as it is in the watched folder
+	Host           string // this machine among those that share the queue, where there are several; else empty
 }
 
 func (o Options) withDefaults() Options {
