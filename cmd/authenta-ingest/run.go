@@ -155,9 +155,17 @@ func newDaemon(s settings, q *queue.Queue, client *authenta.Client, exclude []st
 		Queue: q, Client: client, Cluster: cluster, Credentials: s.keys().read, Uploads: s.Uploads,
 		InFlight: s.InFlight, PollTimeout: s.PollTimeout, Grace: s.Drain * 2 / 3, Log: log,
 	})
+	files, err := s.filter()
+	if err != nil {
+		return nil, err
+	}
+	host, err := s.host()
+	if err != nil {
+		return nil, err
+	}
 	watch, err := watcher.New(watcher.Options{
 		Queue: q, Dirs: s.Dirs, Exclude: exclude, Images: models(s.ModelImage), Videos: models(s.ModelVideo),
-		Settle: s.Settle, Rescan: s.Rescan, Log: log,
+		Settle: s.Settle, Rescan: s.Rescan, Filter: files, Poll: s.PollDirs, FollowSymlinks: s.FollowSymlinks, Host: host, Log: log,
 	})
 	if err != nil {
 		return nil, err

@@ -18,6 +18,7 @@ import (
 	"github.com/authenta/authenta-ingest/queue"
 	"github.com/authenta/authenta-ingest/queue/embedded"
 	"github.com/authenta/authenta-ingest/watcher"
+	"github.com/authenta/authenta-ingest/watcher/filter"
 )
 
 // settings is everything that the environment may say. The tags are the documentation: 'config' and the README's table
@@ -49,6 +50,15 @@ type settings struct {
 	ModelVideo       []string      `envconfig:"INGEST_MODEL_VIDEO" default:"DF-1" desc:"models that judge videos, comma-separated"`
 	Settle           time.Duration `envconfig:"INGEST_SETTLE" default:"5s" desc:"a file is complete when nothing about it changed for this long"`
 	Rescan           time.Duration `envconfig:"INGEST_RESCAN" default:"5m" desc:"time between safety scans of the folders"`
+	PollDirs         watcher.Poll  `envconfig:"INGEST_POLL_DIRS" default:"auto" desc:"folders to read over and over, besides listening for events: auto for those whose events cannot be relied on (network and FUSE mounts), never, or an interval for all of them, such as 10s"`
+	Include          filter.Globs  `envconfig:"INGEST_INCLUDE" desc:"patterns, comma-separated: only files that match one of them count"`
+	Exclude          filter.Globs  `envconfig:"INGEST_EXCLUDE" desc:"patterns, comma-separated, of files and folders to leave out"`
+	MinSize          byteSize      `envconfig:"INGEST_MIN_SIZE" desc:"smaller files do not count, such as 10kB"`
+	MaxSize          byteSize      `envconfig:"INGEST_MAX_SIZE" desc:"larger files do not count, such as 2GB"`
+	MaxDepth         int           `envconfig:"INGEST_MAX_DEPTH" desc:"how many folders deep files count: 1 is the watched folder alone, 0 is no limit"`
+	DoneSuffix       string        `envconfig:"INGEST_DONE_SUFFIX" desc:"with .done, clip.mp4 counts only once clip.mp4.done is there too"`
+	FollowSymlinks   bool          `envconfig:"INGEST_FOLLOW_SYMLINKS" default:"false" desc:"take what symbolic links in a watched folder lead to, as far as that is in the folder too"`
+	Host             string        `envconfig:"INGEST_HOST" desc:"name of this machine among those that share an external NATS; empty is its host name"`
 	Replicas         int           `envconfig:"INGEST_REPLICAS" default:"1" desc:"copies of streams and buckets on an external NATS cluster"`
 	Uploads          int           `envconfig:"INGEST_UPLOADS" default:"4" desc:"uploads at a time"`
 	InFlight         int           `envconfig:"INGEST_IN_FLIGHT" default:"100000" desc:"media awaiting a result, at most"`
@@ -123,9 +133,12 @@ func (m *mistakes) unreadable(err error) {
 		return
 	}
 	m.spoilt[parse.KeyName] = true
-	want := map[string]string{
-		"time.Duration": "a duration such as 30s, 5m or 2h", "int": "a whole number", "float64": "a number",
+	want, ok := map[string]string{
+		"time.Duration": "a duration such as 30s, 5m or 2h", "int": "a whole number", "float64": "a number", "bool": "true or false",
 	}[parse.TypeName]
+	if !ok { // a type of ours, which says itself what it wants
+		want = parse.Err.Error()
+	}
 	m.found = append(m.found, fmt.Errorf("%s=%q: want %s", parse.KeyName, parse.Value, want))
 }
 
@@ -172,7 +185,30 @@ func (s settings) check(m *mistakes) {
 	for _, dir := range s.Dirs {
 		m.folder(dir)
 	}
+	s.checkFilter(m)
+	m.refuse(!validHost(s.Host), "INGEST_HOST", s.Host, "letters, digits, dots, - and _")
 	s.checkNATS(m)
+}
+
+// checkFilter notes what is wrong with which files count.
+func (s settings) checkFilter(m *mistakes) {
+	m.filter("INGEST_INCLUDE", filter.Options{Include: s.Include})
+	m.filter("INGEST_EXCLUDE", filter.Options{Exclude: s.Exclude})
+	m.filter("INGEST_MAX_DEPTH", filter.Options{MaxDepth: s.MaxDepth})
+	m.filter("INGEST_DONE_SUFFIX", filter.Options{DoneSuffix: s.DoneSuffix})
+	m.refuse(s.MaxSize.bytes > 0 && s.MinSize.bytes > s.MaxSize.bytes, "INGEST_MIN_SIZE", s.MinSize,
+		fmt.Sprintf("no more than INGEST_MAX_SIZE, which is %s", s.MaxSize))
+}
+
+// filter notes each mistake that one setting alone would make of the filter.
+func (m *mistakes) filter(name string, o filter.Options) {
+	_, err := filter.New(o)
+	if err == nil {
+		return
+	}
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		m.found = append(m.found, fmt.Errorf("%s: %s", name, line))
+	}
 }
 
 // checkNATS notes what is wrong with how NATS is reached.
@@ -258,6 +294,13 @@ func validModels(models []string) bool {
 	return len(models) > 0 && !slices.ContainsFunc(models, func(m string) bool { return !queue.Model(m).Valid() })
 }
 
+// validHost reports whether a machine can be called that; an empty name is its host name.
+func validHost(name string) bool {
+	return len(name) <= 253 && !strings.ContainsFunc(name, func(r rune) bool { // as long as a host name may be
+		return r > unicode.MaxASCII || !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune(".-_", r)
+	})
+}
+
 func models(names []string) []queue.Model {
 	out := make([]queue.Model, len(names))
 	for i, n := range names {
@@ -268,6 +311,30 @@ func models(names []string) []queue.Model {
 
 func (s settings) embedded(log *slog.Logger) embedded.Options {
 	return embedded.Options{Dir: s.StateDir, Listen: s.NATSListen, Token: s.NATSToken, Sync: s.Sync, Log: log}
+}
+
+// filter is which files count, of settings without mistakes.
+func (s settings) filter() (*filter.Filter, error) {
+	return filter.New(filter.Options{
+		Include: s.Include, Exclude: s.Exclude, MinSize: s.MinSize.bytes, MaxSize: s.MaxSize.bytes,
+		MaxDepth: s.MaxDepth, DoneSuffix: s.DoneSuffix,
+	})
+}
+
+// host tells this machine's files from those of others on the same NATS. The embedded one has no others, and goes on
+// when the machine is given another name.
+func (s settings) host() (string, error) {
+	if s.NATSURL == "" {
+		return "", nil
+	}
+	if s.Host != "" {
+		return s.Host, nil
+	}
+	name, err := os.Hostname()
+	if err != nil {
+		return "", fmt.Errorf("this machine does not tell its name (set INGEST_HOST): %w", err)
+	}
+	return name, nil
 }
 
 // server is how the external NATS is reached.

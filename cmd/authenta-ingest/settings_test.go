@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +18,9 @@ func TestEveryMistakeIsToldAtOnceAndNoSecret(t *testing.T) {
 		"INGEST_SETTLE": "5", "INGEST_UPLOADS": "many", "AUTHENTA_URL": "platform", "INGEST_SYNC": "sometimes",
 		"INGEST_NATS_LISTEN": "0.0.0.0:4222", "INGEST_NAMESPACE": "a.b", "INGEST_MODEL_VIDEO": "DF 1",
 		"AUTHENTA_API_KEY": "api_very-secret", "AUTHENTA_QUERY_RATE": "-1", "INGEST_LOG_LEVEL": "loud",
+		"INGEST_INCLUDE": "*.mp4,/srv/x.mp4,{a", "INGEST_EXCLUDE": "../x", "INGEST_MIN_SIZE": "2 GB", "INGEST_MAX_SIZE": "1MB",
+		"INGEST_MAX_DEPTH": "-1", "INGEST_DONE_SUFFIX": "*.done", "INGEST_FOLLOW_SYMLINKS": "some", "INGEST_POLL_DIRS": "10ms",
+		"INGEST_HOST": "a b",
 	}, "run", filepath.Join(w.inbox, "missing"))
 	if code := p.wait(time.Minute); code != exitUsage {
 		t.Errorf("exit code %d, want %d", code, exitUsage)
@@ -26,6 +30,9 @@ func TestEveryMistakeIsToldAtOnceAndNoSecret(t *testing.T) {
 		"INGEST_SETTLE=", "INGEST_UPLOADS=", "AUTHENTA_URL=", "INGEST_SYNC=", "INGEST_NATS_LISTEN=", "INGEST_NATS_TOKEN",
 		"INGEST_NAMESPACE=", "INGEST_MODEL_VIDEO=", "AUTHENTA_API_KEY and a key pair", "AUTHENTA_QUERY_RATE=",
 		"INGEST_LOG_LEVEL=", "does not exist",
+		`INGEST_INCLUDE: pattern "/srv/x.mp4": it is an absolute path`, `INGEST_INCLUDE: pattern "{a": `, `INGEST_EXCLUDE: pattern "../x": `,
+		"INGEST_MIN_SIZE=2 GB: want no more than INGEST_MAX_SIZE, which is 1MB", "INGEST_MAX_DEPTH: ", `INGEST_DONE_SUFFIX: suffix "*.done"`,
+		`INGEST_FOLLOW_SYMLINKS="some": want true or false`, `INGEST_POLL_DIRS="10ms": want auto, never, or an interval`, "INGEST_HOST=a b: ",
 	} {
 		if strings.Count(said, want) != 1 {
 			t.Errorf("%q is told %d times", want, strings.Count(said, want))
@@ -75,6 +82,71 @@ func TestConfigShowsEverySettingAndMasksSecrets(t *testing.T) {
 	}
 	if !strings.Contains(said, "INGEST_RESULT_TTL") || !strings.Contains(said, "********") {
 		t.Errorf("incomplete:\n%s", said)
+	}
+}
+
+func TestConfigShowsTheFilterAsItWouldBeSet(t *testing.T) {
+	t.Parallel()
+	set := map[string]string{
+		"INGEST_INCLUDE": "*.mp4,IMG_*.{jpg,png}", "INGEST_EXCLUDE": "raw/**", "INGEST_MIN_SIZE": "1.5kB", "INGEST_MAX_SIZE": "2GiB",
+		"INGEST_MAX_DEPTH": "3", "INGEST_DONE_SUFFIX": ".done", "INGEST_FOLLOW_SYMLINKS": "true", "INGEST_POLL_DIRS": "1m0s", "INGEST_HOST": "nas-1.local",
+	}
+	p := startProgram(t, set, nil, nil, "config")
+	if code := p.wait(time.Minute); code != exitDone {
+		t.Fatalf("exit code %d: %s", code, p.stderr.String())
+	}
+	shown := map[string]string{}
+	for line := range strings.Lines(p.stdout.String()) {
+		shown[strings.Fields(line)[0]] = strings.Fields(line)[1]
+	}
+	for name, value := range set {
+		if shown[name] != value {
+			t.Errorf("%s=%s is shown as %s", name, value, shown[name])
+		}
+	}
+	if shown["INGEST_DIRS"] != "-" {
+		t.Errorf("what is not set is shown as %s", shown["INGEST_DIRS"])
+	}
+}
+
+func TestTheFilterChoosesTheFiles(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox.Options{})
+	if err := os.MkdirAll(filepath.Join(w.inbox, "raw", "deep"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{w.write("a.JPG", picture(1)), w.write("raw/b.png", picture(2))}
+	w.write("c.gif", picture(3))
+	w.write("raw/old.jpg", picture(4))
+	w.write("raw/deep/d.jpg", picture(5))
+	p := w.start(map[string]string{
+		"INGEST_INCLUDE": "*.{jpg,png}", "INGEST_EXCLUDE": "raw/old*", "INGEST_MAX_DEPTH": "2",
+	}, "run", "--once", "--json", w.inbox)
+	if code := p.wait(time.Minute); code != exitDone {
+		t.Fatalf("exit code %d: %s", code, p.stderr.String())
+	}
+	var got []string
+	for _, v := range p.verdictLines() {
+		got = append(got, strings.TrimPrefix(v.URI, "file://"))
+	}
+	slices.Sort(got)
+	if !slices.Equal(got, want) {
+		t.Errorf("judged %q, want %q", got, want)
+	}
+}
+
+func TestOnlyAnExternalNATSIsToldTheHost(t *testing.T) {
+	t.Parallel()
+	hostname, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ url, set, want string }{
+		{"", "", ""}, {"", "nas", ""}, {"nats://nats.test", "nas", "nas"}, {"nats://nats.test", "", hostname},
+	} {
+		if got, err := (settings{NATSURL: c.url, Host: c.set}).host(); err != nil || got != c.want {
+			t.Errorf("NATS_URL=%s INGEST_HOST=%s: host %q, %v, want %q", c.url, c.set, got, err, c.want)
+		}
 	}
 }
 
