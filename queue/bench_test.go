@@ -81,7 +81,7 @@ func fill(b *testing.B, s *store, n int) {
 				if err == nil {
 					entry := entryOf(sub)
 					entry.Jobs = []queue.JobKey{j.Key}
-					err = s.Remember(deadline(b), entry)
+					err = s.Registry("").Remember(deadline(b), queue.FileKeyOf(entry.URI), entry)
 				}
 				if err == nil { // as the queue does when it has written the record
 					err = queue.Announce(s.Queue, deadline(b), j)

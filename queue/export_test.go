@@ -40,7 +40,7 @@ func (r record) Revision() uint64 { return r.revision }
 func JetStreamOf(q *Queue) jetstream.JetStream { return q.js }
 
 func RecordSubject(q *Queue, key JobKey) string           { return q.ns.record(key) }
-func FileSubject(q *Queue, path string) string            { return q.ns.file(path) }
+func FileSubject(r *Registry, path string) string         { return r.subject(FileKeyOf(path).String()) }
 func JobSubject(q *Queue, stage Stage, key JobKey) string { return q.ns.job(stage, key) }
 
 // NewTask hands out a job as the queue does, without a delivery.

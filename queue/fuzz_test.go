@@ -39,7 +39,7 @@ func FuzzRecord(f *testing.F) {
 
 // FuzzEntry does the same to the watchers' registry.
 func FuzzEntry(f *testing.F) {
-	good, err := json.Marshal(queue.FileEntry{Path: "/in/a.mp4", File: queue.FileID{Size: 7, ModTime: t1}, Drops: []queue.DropID{"x"}})
+	good, err := json.Marshal(queue.FileEntry{URI: "file:///in/a.mp4", File: queue.FileID{Size: 7, ModTime: t1}, Drops: []queue.DropID{"x"}})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -50,10 +50,10 @@ func FuzzEntry(f *testing.F) {
 		if len(data) == 0 || len(data) > 100_000 {
 			t.Skip("a deletion, or too large for a message")
 		}
-		if _, err := s.conn.Request(queue.FileSubject(s.Queue, "/in/a.mp4"), data, patience); err != nil {
+		if _, err := s.conn.Request(queue.FileSubject(s.Registry(""), "/in/a.mp4"), data, patience); err != nil {
 			t.Fatal(err)
 		}
-		e, err := s.Entry(deadline(t), "/in/a.mp4")
+		e, err := s.Registry("").Entry(deadline(t), queue.FileKeyOf("/in/a.mp4"))
 		if json.Unmarshal(data, &queue.FileEntry{}) == nil {
 			return
 		}

@@ -42,7 +42,7 @@ type DropID string
 
 // DropIDOf derives a drop's id from what makes an arrival: where the file is, its size and time, and
 // its content. A watcher that crashed after it had submitted a file and finds it again gets the same id.
-// Device and inode are left out: both may change under a file that did not, at a reboot or a mount.
+// Device, inode and change time are left out: they may change under a file that did not.
 func DropIDOf(uri string, file FileID, d Digest, m Model) DropID {
 	h := sha256.New()
 	fmt.Fprintf(h, "%q %d %d %s %s", uri, file.Size, file.ModTime.UnixNano(), d, m)
@@ -54,19 +54,6 @@ func retryID(d DropID, failed time.Time) DropID {
 	h := sha256.New()
 	fmt.Fprintf(h, "retry %s %d", d, failed.UnixNano())
 	return DropID(hex.EncodeToString(h.Sum(nil)[:12]))
-}
-
-// A FileID is what tells one version of a file from another without reading it.
-type FileID struct {
-	Device  uint64    `json:"dev"`
-	Inode   uint64    `json:"ino"`
-	Size    int64     `json:"size"` // bytes
-	ModTime time.Time `json:"mtime"`
-}
-
-// Same reports whether both name the same version of the same file.
-func (f FileID) Same(g FileID) bool {
-	return f.Device == g.Device && f.Inode == g.Inode && f.Size == g.Size && f.ModTime.Equal(g.ModTime)
 }
 
 // An Outcome is what a verdict says.

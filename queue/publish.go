@@ -27,11 +27,13 @@ type write struct {
 	ttl     time.Duration // 0: for ever
 	removal bool          // it says that the record is gone
 	state   State         // of the job whose record it is, for those who read headers only; empty: it is none
+	file    string        // the mark of the file whose entry it is, likewise
 }
 
 const (
 	anySequence = -1
 	stateHeader = "Authenta-State"
+	fileHeader  = "Authenta-File"
 )
 
 func (w write) msg() *nats.Msg {
@@ -48,6 +50,9 @@ func (w write) msg() *nats.Msg {
 	}
 	if w.state != "" {
 		m.Header.Set(stateHeader, string(w.state))
+	}
+	if w.file != "" {
+		m.Header.Set(fileHeader, w.file)
 	}
 	if w.removal {
 		m.Header.Set("KV-Operation", "PURGE")

@@ -45,18 +45,18 @@ func judged(t *testing.T, s *store, subs ...queue.Submission) {
 
 func remember(t *testing.T, s *store, e queue.FileEntry) {
 	t.Helper()
-	if err := s.Remember(deadline(t), e); err != nil {
+	if err := s.Registry("").Remember(deadline(t), queue.FileKeyOf(e.URI), e); err != nil {
 		t.Fatal(err)
 	}
 }
 
 func entryOf(sub queue.Submission) queue.FileEntry {
-	return queue.FileEntry{Path: sub.Drop.URI, File: sub.Drop.File, Drops: []queue.DropID{sub.Drop.ID}, Jobs: []queue.JobKey{keyOf(sub)}}
+	return queue.FileEntry{URI: sub.Drop.URI, File: sub.Drop.File, Drops: []queue.DropID{sub.Drop.ID}, Jobs: []queue.JobKey{keyOf(sub)}}
 }
 
 func isRemembered(t *testing.T, s *store, path string) bool {
 	t.Helper()
-	e, err := s.Entry(deadline(t), path)
+	e, err := s.Registry("").Entry(deadline(t), queue.FileKeyOf(path))
 	if err != nil {
 		t.Fatal(err)
 	}

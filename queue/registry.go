@@ -7,52 +7,150 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
 // A FileEntry is what a watcher remembers of a file: the version that it has dealt with, and how.
 type FileEntry struct {
-	Path   string   `json:"path"`
+	URI    string   `json:"uri"`
 	File   FileID   `json:"file"`
 	Drops  []DropID `json:"drops,omitempty"`  // one a model
 	Jobs   []JobKey `json:"jobs,omitempty"`   // those that were made of it, or joined
 	Cached bool     `json:"cached,omitempty"` // one of its drops was answered at once
 	Reason Reason   `json:"reason,omitempty"` // why it was refused; empty: it was submitted
 
+	// Owed are the jobs whose answers are waited for before something is done with the file, in the order of Drops. Empty:
+	// nothing is to be done.
+	Owed []JobKey `json:"owed,omitempty"`
+
 	Since time.Time `json:"since,omitzero"` // when it was dealt with; an entry may be written again for the same version
 }
 
+// A FileKey names a file in a registry.
+type FileKey [16]byte
+
+// FileKeyOf returns the key of the file at a path.
+func FileKeyOf(path string) FileKey {
+	sum := sha256.Sum256([]byte(path))
+	return FileKey(sum[:16])
+}
+
+// A Registry is what the watchers of one machine remember of its files. It is safe for concurrent use.
+type Registry struct {
+	q    *Queue
+	host string // as a token of subjects
+}
+
+// Registry returns the registry of a machine. Machines that share a broker have different names; where there is but one,
+// it needs none.
+func (q *Queue) Registry(host string) *Registry {
+	sum := sha256.Sum256([]byte(host))
+	return &Registry{q: q, host: hex.EncodeToString(sum[:4])}
+}
+
+func (r *Registry) subject(key string) string {
+	return r.q.ns.fileSubject(r.host + "." + key)
+}
+
+func (k FileKey) String() string { return hex.EncodeToString(k[:]) }
+
+func (n Namespace) fileSubject(s string) string { return "$KV." + n.name("files") + "." + s }
+
 // Entry reads what is remembered of a file; nil is nothing. An entry may be missing for a file that was dealt
 // with just before a crash, or because it was damaged.
-func (q *Queue) Entry(ctx context.Context, path string) (*FileEntry, error) {
-	msg, err := q.last(ctx, q.files, q.ns.file(path))
+func (r *Registry) Entry(ctx context.Context, k FileKey) (*FileEntry, error) {
+	msg, err := r.q.last(ctx, r.q.files, r.subject(k.String()))
 	if errors.Is(err, jetstream.ErrMsgNotFound) || err == nil && len(msg.Data) == 0 {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read the registry for %s: %w", path, err)
+		return nil, fmt.Errorf("read the registry of files: %w", err)
 	}
 	var e FileEntry
 	if err := json.Unmarshal(msg.Data, &e); err != nil {
-		q.Log.Warn("the registry's entry of a file is damaged; it is taken for new", "file", path, "error", err)
+		r.q.Log.Warn("the registry's entry of a file is damaged; it is taken for new", "entry", k.String(), "error", err)
 		return nil, nil
 	}
 	return &e, nil
 }
 
 // Remember records that a file was dealt with.
-func (q *Queue) Remember(ctx context.Context, e FileEntry) error {
+func (r *Registry) Remember(ctx context.Context, k FileKey, e FileEntry) error {
+	return r.write(ctx, k, e, 0)
+}
+
+// Expire has an entry go after ttl, which is in whole seconds, unless the file is remembered again.
+func (r *Registry) Expire(ctx context.Context, k FileKey, e FileEntry, ttl time.Duration) error {
+	return r.write(ctx, k, e, ttl)
+}
+
+func (r *Registry) write(ctx context.Context, k FileKey, e FileEntry, ttl time.Duration) error {
 	data, err := json.Marshal(e)
 	if err != nil {
 		return err
 	}
-	_, _, err = q.publish(ctx, write{subject: q.ns.file(e.Path), data: data, last: anySequence})
+	w := write{subject: r.subject(k.String()), data: data, last: anySequence, ttl: ttl, file: e.Mark(k).header()}
+	_, _, err = r.q.publish(ctx, w)
 	return err
 }
 
-func (n Namespace) file(path string) string {
-	sum := sha256.Sum256([]byte(path))
-	return "$KV." + n.name("files") + "." + hex.EncodeToString(sum[:16])
+// Forget removes an entry.
+func (r *Registry) Forget(ctx context.Context, k FileKey) error {
+	_, _, err := r.q.publish(ctx, write{subject: r.subject(k.String()), last: anySequence, ttl: time.Minute, removal: true})
+	return err
+}
+
+// A FileMark is what can be known of an entry without reading it.
+type FileMark struct {
+	Key      FileKey
+	Print    FilePrint // of its FileID; 0: there is no entry any more
+	Refused  bool      // it could not be read
+	Owed     bool      // something is to be done with it
+	Expiring bool      // it will go by itself
+}
+
+// Mark returns what Follow tells of an entry that is remembered.
+func (e FileEntry) Mark(k FileKey) FileMark {
+	return FileMark{Key: k, Print: e.File.Print(), Refused: e.Reason == Unreadable, Owed: len(e.Owed) > 0}
+}
+
+func (m FileMark) header() string {
+	s := strconv.FormatUint(uint64(m.Print), 16)
+	if m.Refused {
+		s += " refused"
+	}
+	if m.Owed {
+		s += " owed"
+	}
+	return s
+}
+
+// markOf reads a mark from an entry's headers. What has none is no entry: a removal.
+func markOf(k FileKey, h nats.Header) FileMark {
+	first, rest, _ := strings.Cut(h.Get(fileHeader), " ")
+	print, err := strconv.ParseUint(first, 16, 64)
+	if err != nil {
+		return FileMark{Key: k}
+	}
+	return FileMark{
+		Key: k, Print: FilePrint(print), Refused: strings.Contains(rest, "refused"), Owed: strings.Contains(rest, "owed"),
+		Expiring: h.Get(jetstream.MsgTTLHeader) != "",
+	}
+}
+
+// Follow hands over the marks of all entries, calls caughtUp once, and then hands over each that changes, until ctx ends.
+func (r *Registry) Follow(ctx context.Context, receive func(FileMark), caughtUp func()) error {
+	return r.q.read(ctx, r.q.files.CachedInfo().Config.Name, jetstream.OrderedConsumerConfig{
+		FilterSubjects: []string{r.subject("*")}, HeadersOnly: true,
+	}, func(msg jetstream.Msg, _ uint64) {
+		var k FileKey
+		if n, err := hex.Decode(k[:], []byte(lastToken(msg.Subject()))); err == nil && n == len(k) {
+			receive(markOf(k, msg.Headers()))
+		}
+	}, caughtUp)
 }

@@ -60,7 +60,7 @@ func TestEveryModelOfAKindGetsItsOwnDrop(t *testing.T) {
 	if len(got) != 2 || got[0].model != "AC-1" || got[1].model != "FD-1" || got[0].id == got[1].id {
 		t.Errorf("arrived: %v", got)
 	}
-	entry, err := w.Entry(deadline(t), path)
+	entry, err := w.entry(path)
 	if err != nil || len(entry.Drops) != 2 {
 		t.Errorf("remembered: %+v, %v", entry, err)
 	}
@@ -245,7 +245,7 @@ func TestTheScanAloneFindsWhatEventsMissed(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	watcher := w.watcher(func(o *Options) { o.Rescan = 20 * time.Millisecond })
-	runParts(t, watcher, &folderEvents{w: watcher})
+	runDeaf(t, watcher)
 	path := put(t, filepath.Join(mkdir(t, filepath.Join(w.dir, "a/b")), "new.jpg"), picture(1))
 	w.awaitArrivals(path)
 	put(t, path, picture(2))

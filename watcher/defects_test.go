@@ -10,13 +10,13 @@ import (
 func TestNewFoldersDoNotPutOffTheScanOfAllOthers(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	empty := t.TempDir()
+	empty := mkdir(t, filepath.Join(w.dir, "empty"))
 	watcher := w.watcher(func(o *Options) { o.Rescan = 200 * time.Millisecond })
-	runParts(t, watcher, &folderEvents{w: watcher})
+	runDeaf(t, watcher)
 	<-watcher.CaughtUp()
 	path := put(t, filepath.Join(w.dir, "a.jpg"), picture(1))
 	await(t, "the scan finds the file", func() bool {
-		watcher.unseen.add(empty)
+		watcher.roots[0].unseen.add(empty)
 		return len(w.of(path)) == 1
 	})
 }
@@ -60,7 +60,7 @@ func TestAFileThatIsSeenUnchangedWhileItIsTakenIsDealtWithOnce(t *testing.T) {
 		tr.after(5 * time.Second)
 		tr.ready = nil // the intake has it
 		tr.see(seen(t, path))
-		if tr.done(result{path: path}); !tr.idle() {
+		if tr.done(result{sighting: sighting{path: path}}); !tr.idle() {
 			t.Error("it waits again")
 		}
 	})

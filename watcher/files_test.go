@@ -5,6 +5,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/authenta/authenta-ingest/queue"
 )
 
 // picture makes the bytes of a picture, different for each n.
@@ -48,11 +50,17 @@ func move(t testing.TB, from, to string) {
 // seen is what a path is now.
 func seen(t testing.TB, path string) sighting {
 	t.Helper()
-	g, ok := look(path)
+	g, ok := lookAt(sighting{path: path})
 	if !ok {
 		t.Fatalf("%s is no regular file", path)
 	}
 	return g
+}
+
+func lookAt(g sighting) (sighting, bool) {
+	st, err := lstat(g.path)
+	g.version = queue.FileIDOf(&st)
+	return g, err == nil && isRegular(&st)
 }
 
 // overwrite changes a file's bytes in place, and leaves its size, time and inode as they were.
@@ -73,7 +81,7 @@ func overwrite(t testing.TB, path string, data []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if after := seen(t, path); !after.version.Same(before.version.FileID) {
+	if after := seen(t, path); !after.version.Alike(before.version) {
 		t.Fatalf("version %+v, want it as before: %+v", after.version, before.version)
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net/url"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -21,7 +20,7 @@ import (
 
 // A result says that the intake has dealt with a file.
 type result struct {
-	path  string
+	sighting
 	again bool // it could not be dealt with now, or was altered meanwhile
 }
 
@@ -39,7 +38,7 @@ func (w *Watcher) intake(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case w.results <- result{path: g.path, again: again}:
+		case w.results <- result{sighting: g, again: again}:
 		}
 	}
 }
@@ -54,12 +53,12 @@ func (w *Watcher) take(ctx context.Context, g sighting, buf []byte) (again bool)
 			again = w.crashed(ctx, g, v)
 		}
 	}()
-	entry, err := w.Queue.Entry(ctx, g.path)
+	entry, err := w.remembered(ctx, g)
 	if err != nil { // taken for new, it might be paid for again
 		w.waits(ctx, g, err)
 		return true
 	}
-	known := entry != nil && entry.File.Same(g.version.FileID)
+	known := entry != nil && entry.File.Same(g.version)
 	if known && entry.Reason != queue.Unreadable {
 		return false
 	}
@@ -80,6 +79,15 @@ func (w *Watcher) take(ctx context.Context, g sighting, buf []byte) (again bool)
 		w.waits(ctx, g, err)
 	}
 	return err != nil
+}
+
+// remembered is what the registry has of a file, if it has anything.
+func (w *Watcher) remembered(ctx context.Context, g sighting) (*queue.FileEntry, error) {
+	key := queue.FileKeyOf(g.path)
+	if _, ever := w.files.has(key, g.version); !ever {
+		return nil, nil
+	}
+	return w.files.registry.Entry(ctx, key)
 }
 
 // crashed refuses a file that has made the intake panic: it would do so again and again.
@@ -116,7 +124,7 @@ var errAltered = errors.New("altered while it was read")
 
 // read finds out what a file is and, if that can be media, hashes all of it.
 func read(ctx context.Context, g sighting, buf []byte) (content, error) {
-	f, err := os.OpenFile(g.path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe in its place would be waited for
+	f, err := openFile(g.path)
 	if err != nil {
 		return content{}, err
 	}
@@ -143,14 +151,11 @@ func read(ctx context.Context, g sighting, buf []byte) (content, error) {
 
 // check reports errAltered unless the open file still is the version that had settled.
 func check(f *os.File, g sighting) error {
-	info, err := f.Stat()
-	if err != nil {
-		return err
+	id, regular, err := queue.FileIDOfOpen(f)
+	if err == nil && (!regular || !id.Same(g.version)) {
+		err = errAltered
 	}
-	if !versionOf(info).same(g.version) {
-		return errAltered
-	}
-	return nil
+	return err
 }
 
 // submit puts a file on the queue, once a model, or refuses it, and remembers that. known is what was remembered before;
@@ -164,7 +169,7 @@ func (w *Watcher) submit(ctx context.Context, g sighting, c content, known *queu
 		}
 		return w.refuse(ctx, g, c.contentType, queue.Fault{Reason: queue.Unsupported, Message: what + " is no image or video that can be judged"})
 	}
-	entry := queue.FileEntry{Path: g.path, File: g.version.FileID, Since: time.Now().UTC()}
+	entry := queue.FileEntry{URI: queue.FileURI(g.path), File: g.version, Since: time.Now().UTC()}
 	for _, model := range models {
 		drop := dropOf(g, c.digest, model)
 		entry.Drops = append(entry.Drops, drop.ID)
@@ -185,7 +190,7 @@ func (w *Watcher) submit(ctx context.Context, g sighting, c content, known *queu
 		}
 		w.Log.Debug("taken in", "file", g.path, "model", model, "drop", drop.ID, "acceptance", acceptance)
 	}
-	return w.Queue.Remember(ctx, entry)
+	return w.files.remember(ctx, g.path, entry)
 }
 
 // submitOne puts a file on the queue, when that has room.
@@ -207,16 +212,15 @@ func (w *Watcher) refuse(ctx context.Context, g sighting, contentType string, fa
 	if err := w.Queue.Refuse(ctx, drop, contentType, fault); err != nil {
 		return err
 	}
-	return w.Queue.Remember(ctx, queue.FileEntry{
-		Path: g.path, File: g.version.FileID, Drops: []queue.DropID{drop.ID}, Reason: fault.Reason, Since: time.Now().UTC(),
+	return w.files.remember(ctx, g.path, queue.FileEntry{
+		URI: drop.URI, File: g.version, Drops: []queue.DropID{drop.ID}, Reason: fault.Reason, Since: time.Now().UTC(),
 	})
 }
 
 func dropOf(g sighting, d queue.Digest, m queue.Model) queue.Drop {
-	uri := (&url.URL{Scheme: "file", Path: g.path}).String()
+	uri := queue.FileURI(g.path)
 	return queue.Drop{
-		ID: queue.DropIDOf(uri, g.version.FileID, d, m), URI: uri, Name: filepath.Base(g.path),
-		File: g.version.FileID, QueuedAt: time.Now().UTC(),
+		ID: queue.DropIDOf(uri, g.version, d, m), URI: uri, Name: filepath.Base(g.path), File: g.version, QueuedAt: time.Now().UTC(),
 	}
 }
 

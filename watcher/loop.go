@@ -2,31 +2,41 @@ package watcher
 
 import (
 	"context"
+	"log/slog"
 	"os"
+	"path/filepath"
+	"syscall"
 	"time"
+
+	"github.com/authenta/authenta-ingest/queue"
 )
 
-// backlog is how many complete files may wait for the intake before scans have to wait: some pages of names.
-const backlog = 1024
+const (
+	// backlog is how many complete files may wait for the intake before scans have to wait: some pages of names.
+	backlog = 1024
+	// maxSettling is how many files may be waited for at a time, in some 20 MB; more are found by the next scan.
+	maxSettling = 1 << 16
+)
 
 // loop decides what is complete, and hands it to the intake, until ctx ends.
-func (w *Watcher) loop(ctx context.Context, firstScan <-chan struct{}) error {
-	t := newTriage(w.Settle)
+func (w *Watcher) loop(ctx context.Context) error {
+	t := newTriage(w.Settle, w.lookAgain, w.Log)
 	timer := time.NewTimer(w.Settle) // for the next file to settle
 	defer timer.Stop()
-	caught := w.caught // nil once closed
+	first, caught := w.firstScan, w.caught // nil once closed
 	for {
 		t.settle()
-		if firstScan == nil && caught != nil && t.idle() && len(w.found) == 0 {
+		w.waiting.Store(int64(t.waiting()))
+		if first == nil && caught != nil && t.idle() && len(w.found) == 0 {
 			close(caught)
 			caught = nil
 		}
 		if at, ok := t.settling.next(); ok {
 			timer.Reset(time.Until(at))
 		}
-		found, ready, next := w.found, w.ready, sighting{}
-		if len(t.ready) >= backlog {
-			found = nil
+		found, hints, ready, next := w.found, w.hints.more, w.ready, sighting{}
+		if len(t.ready) >= backlog || t.waiting() >= maxSettling {
+			found, hints = nil, nil
 		}
 		if len(t.ready) > 0 {
 			next = t.ready[0]
@@ -37,20 +47,63 @@ func (w *Watcher) loop(ctx context.Context, firstScan <-chan struct{}) error {
 		case <-ctx.Done():
 			return nil
 		case <-timer.C:
-		case <-firstScan:
-			firstScan = nil
+		case <-first:
+			first = nil
 		case g := <-found:
-			t.see(g)
-		case <-w.hints.more:
-			for path := range w.hints.take() {
-				if g, ok := look(path); ok {
-					t.see(g)
-				}
-			}
+			w.sighted(t, g)
+		case <-hints:
+			w.lookAtHints(t)
 		case ready <- next:
 			t.ready = t.ready[1:]
 		case r := <-w.results:
 			t.done(r)
+		}
+	}
+}
+
+// sighted takes note of what a scan has found.
+func (w *Watcher) sighted(t *triage, g sighting) {
+	if t.see(g) && g.missed {
+		w.rootOf(g.path).foundByScan(g.path)
+	}
+}
+
+// lookAtHints looks at the paths that events have named.
+func (w *Watcher) lookAtHints(t *triage) {
+	paths, all := w.hints.take()
+	if all {
+		w.lostEvents()
+	}
+	for path := range paths {
+		r := w.rootOf(path)
+		if r == nil {
+			continue
+		}
+		if g, ok := r.look(path); ok {
+			w.hinted(t, r, g)
+		}
+	}
+}
+
+func (w *Watcher) hinted(t *triage, r *root, g sighting) {
+	switch done, ever := w.files.has(queue.FileKeyOf(g.path), g.version); {
+	case done:
+		return
+	case !ever:
+		r.foundByHint()
+	}
+	t.hint(g)
+}
+
+// drained waits until the loop has dealt with nearly all that was found.
+func (w *Watcher) drained(ctx context.Context) {
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for w.waiting.Load() > backlog {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
 		}
 	}
 }
@@ -60,25 +113,59 @@ type triage struct {
 	settling *settling
 	ready    []sighting // complete, and not yet handed to the intake
 	taken    map[string]taking
+	look     func(sighting) (sighting, bool) // what its path is now
+	clock    clock
+	began    time.Time
+	log      *slog.Logger
 }
 
 // A taking is a file that is ready, or with the intake.
 type taking struct {
-	version version
+	version queue.FileID
 	touched bool // another version was seen since
 }
 
-func newTriage(settle time.Duration) *triage {
-	return &triage{settling: newSettling(settle), taken: map[string]taking{}}
+func newTriage(settle time.Duration, look func(sighting) (sighting, bool), log *slog.Logger) *triage {
+	return &triage{
+		settling: newSettling(settle), taken: map[string]taking{}, look: look, log: log,
+		clock: clock{settle: settle}, began: time.Now(),
+	}
 }
 
-// see takes note of what a path is now.
-func (t *triage) see(g sighting) {
+// see takes note of what a path is now, and reports whether it is news.
+func (t *triage) see(g sighting) bool {
 	if now, ok := t.taken[g.path]; ok {
-		now.touched = now.touched || !now.version.same(g.version)
+		now.touched = now.touched || !now.version.Same(g.version)
 		t.taken[g.path] = now
-	} else if t.settling.see(g, time.Now()) {
+		return false
+	}
+	now := time.Now()
+	trusted := t.clock.trusted(now.Round(0), now.Sub(t.began)) && !g.remote
+	switch t.settling.see(g, now, trusted) {
+	case settled:
 		t.complete(g)
+	case unchanged:
+		return false
+	case changing:
+		t.warn(g.path, now)
+	}
+	return true
+}
+
+// hint is see for a file of which an event has told: even if nothing is seen of it, something was done to it.
+func (t *triage) hint(g sighting) {
+	if !t.see(g) {
+		t.settling.touch(g.path, time.Now())
+	}
+}
+
+// slowly is how long a file may go on changing until somebody is told of it.
+const slowly = 10 * time.Minute
+
+// warn tells, once, of a file that never settles.
+func (t *triage) warn(path string, now time.Time) {
+	if since, ok := t.settling.slow(path, now, slowly); ok {
+		t.log.Warn("a file has been changing for long, and is waited for", "file", path, "since", since)
 	}
 }
 
@@ -89,12 +176,16 @@ func (t *triage) complete(g sighting) {
 
 // settle moves on the files that have settled by now.
 func (t *triage) settle() {
-	for g, ok := t.settling.pop(time.Now()); ok; g, ok = t.settling.pop(time.Now()) {
-		switch now, exists := look(g.path); {
-		case exists && now.version.same(g.version):
+	for g, ok := t.settling.due(time.Now()); ok; g, ok = t.settling.due(time.Now()) {
+		now, exists := t.look(g)
+		if exists && !now.version.Same(g.version) { // and no event told of it
+			t.settling.wait(now, time.Now())
+			t.warn(g.path, time.Now())
+			continue
+		}
+		t.settling.forget(g.path)
+		if exists {
 			t.complete(g)
-		case exists: // altered, and no event told of it
-			t.see(now)
 		}
 	}
 }
@@ -104,20 +195,71 @@ func (t *triage) done(r result) {
 	touched := t.taken[r.path].touched
 	delete(t.taken, r.path)
 	if touched || r.again {
-		if g, ok := look(r.path); ok {
+		if g, ok := t.look(r.sighting); ok {
 			t.settling.wait(g, time.Now())
 		}
 	}
 }
 
-// idle reports whether no file is waited for.
-func (t *triage) idle() bool { return t.settling.empty() && len(t.taken) == 0 }
+// waiting is how many files it has.
+func (t *triage) waiting() int { return t.settling.len() + len(t.taken) }
 
-// look returns what a path is now; false: no regular file.
-func look(path string) (sighting, bool) {
-	info, err := os.Lstat(path)
-	if err != nil || !info.Mode().IsRegular() {
-		return sighting{}, false
+// idle reports whether no file is waited for.
+func (t *triage) idle() bool { return t.waiting() == 0 }
+
+// look returns what the path of an event is now; false: no file that counts. A folder is scanned.
+func (r *root) look(path string) (sighting, bool) {
+	if file, ok := r.Filter.Marked(path); ok { // the marker has come
+		path = file
 	}
-	return sighting{path: path, version: versionOf(info)}, true
+	st, err := lstat(path)
+	switch {
+	case err != nil:
+	case isFolder(&st):
+		if path == r.path || r.entered(path) {
+			r.unseen.add(path)
+		}
+	case isLink(&st):
+		if r.FollowSymlinks && (r.counts(path) || r.entered(path)) {
+			r.unseen.add(filepath.Dir(path))
+		}
+	case isRegular(&st) && r.counts(path):
+		g := sighting{path: path, version: queue.FileIDOf(&st)}
+		return g, r.admits(g)
+	}
+	return sighting{}, false
+}
+
+// lookAgain returns what the path of a sighting is now; false: no file that counts. What others write to is opened for that,
+// because what their file system says of a file may be a minute old until then.
+func (w *Watcher) lookAgain(g sighting) (sighting, bool) {
+	r := w.rootOf(g.path)
+	if g.remote {
+		return g, r.lookOpen(&g) && r.admits(g)
+	}
+	st, err := lstat(g.path)
+	if err == nil && isLink(&st) && w.FollowSymlinks {
+		st, err = stat(g.path)
+	}
+	if err != nil || !isRegular(&st) {
+		return g, false
+	}
+	g.version = queue.FileIDOf(&st)
+	return g, r.admits(g)
+}
+
+func (r *root) lookOpen(g *sighting) bool {
+	f, err := openFile(g.path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	id, regular, err := queue.FileIDOfOpen(f)
+	g.version = id
+	return err == nil && regular
+}
+
+// openFile opens a file to read it. A pipe in its place would be waited for.
+func openFile(path string) (*os.File, error) {
+	return os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 }

@@ -43,7 +43,7 @@ func TestNewKeepsWhatIsSet(t *testing.T) {
 func TestScansAreSpreadByAQuarter(t *testing.T) {
 	t.Parallel()
 	for _, every := range []time.Duration{1, 3, time.Second, 5 * time.Minute} {
-		w := Watcher{Options: Options{Rescan: every}}
+		w := newRoot(&Watcher{Options: Options{Rescan: every}}, 0, "/")
 		for range 1000 {
 			if in := w.rescanIn(); in < every*3/4 || in > every*5/4+1 {
 				t.Fatalf("every %s: in %s", every, in)

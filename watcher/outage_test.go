@@ -77,7 +77,7 @@ func TestWhileTheBrokerIsAwayFilesWait(t *testing.T) {
 	second := put(t, filepath.Join(w.dir, "second.jpg"), picture(2))
 	note := put(t, filepath.Join(w.dir, "note"), []byte("text"))
 	await(t, "the files are being tried", func() bool {
-		_, err := w.Entry(context.Background(), second)
+		_, err := w.Registry("").Entry(context.Background(), queue.FileKeyOf(second))
 		return err != nil && conn.IsReconnecting()
 	})
 	server = listen(addr)
@@ -125,12 +125,14 @@ func TestAFileIsNotTakenForNewWhileTheRegistryCannotBeRead(t *testing.T) {
 	if err := w.js.DeleteStream(deadline(t), "KV_authenta-files"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.Entry(deadline(t), path); err == nil {
+	if _, err := w.entry(path); err == nil {
 		t.Fatal("the registry can be read")
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	again := w.watcher().take(ctx, settled, make([]byte, 4096))
+	watcher := w.watcher()
+	watcher.files.note(queue.FileMark{Key: queue.FileKeyOf(path), Print: 1}) // as another version
+	again := watcher.take(ctx, settled, make([]byte, 4096))
 	if n := w.queued(); n != 0 || !again {
 		t.Errorf("%d jobs on the queue, want none; again: %v, want true", n, again)
 	}

@@ -47,3 +47,17 @@ func (p Poll) String() string {
 	}
 	return time.Duration(p).String()
 }
+
+// pollEvery is how often folders are read that send no events, if the settings do not say.
+const pollEvery = 10 * time.Second
+
+// every is the time between two looks.
+func (p Poll) every() time.Duration {
+	if p.always() {
+		return time.Duration(p)
+	}
+	return pollEvery
+}
+
+// always reports whether all folders are polled.
+func (p Poll) always() bool { return p > 0 }

@@ -12,8 +12,8 @@ import (
 	"github.com/authenta/authenta-ingest/queue"
 )
 
-// What a second start would find in the file, if it read it, is something else.
-func TestAKnownFileIsNotReadAfterARestart(t *testing.T) {
+// Its size and time are what they were, and its inode's change time is not.
+func TestAFileOverwrittenWithItsOldTimeSetAgainIsNoticed(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	path := put(t, filepath.Join(w.dir, "a.jpg"), picture(1))
@@ -22,11 +22,12 @@ func TestAKnownFileIsNotReadAfterARestart(t *testing.T) {
 	overwrite(t, path, picture(2))
 	overwrite(t, note, picture(3))
 	w.scanned()
-	if got := w.arrivals(); len(got) != 1 || got[0].digest != digestOf(picture(1)) {
-		t.Errorf("arrived: %v, want the first version alone", got)
+	w.scanned()
+	if got := w.of(path); len(got) != 2 || got[0].digest == got[1].digest {
+		t.Errorf("arrived: %v, want both versions", got)
 	}
-	if n := len(w.failures()); n != 1 {
-		t.Errorf("%d failures, want that of the note, once", n)
+	if got := w.of(note); len(got) != 1 || len(w.failures()) != 1 {
+		t.Errorf("arrived: %v, %d failures, want the note's second version, and one failure", got, len(w.failures()))
 	}
 }
 
@@ -63,13 +64,13 @@ func TestAStopAtAnyDurableWriteLosesNothingAndTakesNothingTwice(t *testing.T) {
 			}
 			path := put(t, filepath.Join(w.dir, "a.jpg"), data)
 			w.stopAt(point)
-			entry, err := w.Entry(deadline(t), path)
+			entry, err := w.entry(path)
 			if remembered := entry != nil; err != nil || remembered != (point == "after $KV.authenta-files") {
 				t.Fatalf("the registry has %+v, %v", entry, err)
 			}
 			w.scanned()
 			w.scanned()
-			entry, err = w.Entry(deadline(t), path)
+			entry, err = w.entry(path)
 			if err != nil || entry == nil || len(entry.Drops) != 1 {
 				t.Fatalf("the registry has %+v, %v", entry, err)
 			}
@@ -165,24 +166,24 @@ func TestManyStopsInTheMiddleOfManyFilesLoseNone(t *testing.T) {
 	}
 }
 
-// A device's number changes at a reboot (NFS, LVM, overlays), or an inode's at a mount; after INGEST_RESULT_TTL the
-// ledger has forgotten the file, and only the registry knows its drop.
-func TestAKnownFileOnARenumberedDeviceIsNotPaidForAgain(t *testing.T) {
+// Some file systems number their inodes anew at a mount; after INGEST_RESULT_TTL the ledger has forgotten the file, and only
+// the registry knows its drop.
+func TestAKnownFileWithAnotherInodeIsNotPaidForAgain(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	path := put(t, filepath.Join(w.dir, "a.jpg"), picture(1))
 	w.scanned()
-	entry, err := w.Entry(deadline(t), path)
+	entry, err := w.entry(path)
 	if err != nil || entry == nil {
 		t.Fatal(entry, err)
 	}
-	entry.File.Device++
-	if err := w.Remember(deadline(t), *entry); err != nil {
+	entry.File.Inode++
+	if err := w.Registry("").Remember(deadline(t), queue.FileKeyOf(path), *entry); err != nil {
 		t.Fatal(err)
 	}
 	w.forget("KV_authenta-ledger", "authenta-jobs")
 	w.scanned()
-	after, err := w.Entry(deadline(t), path)
+	after, err := w.entry(path)
 	if err != nil || len(after.Drops) != 1 || after.Drops[0] != entry.Drops[0] {
 		t.Fatalf("remembered %+v, %v, want the same drop", after, err)
 	}
@@ -197,17 +198,17 @@ func TestAnEntryThatIsWrittenAgainForTheSameVersionIsAsOldAsItWas(t *testing.T) 
 	w := newWorld(t)
 	path := put(t, filepath.Join(w.dir, "a.jpg"), picture(1))
 	w.scanned()
-	was, err := w.Entry(deadline(t), path)
+	was, err := w.entry(path)
 	if err != nil || was == nil || was.Since.IsZero() {
 		t.Fatal(was, err)
 	}
 	renumbered := *was
-	renumbered.File.Device++ // by a reboot
-	if err := w.Remember(deadline(t), renumbered); err != nil {
+	renumbered.File.Inode++ // by a mount
+	if err := w.Registry("").Remember(deadline(t), queue.FileKeyOf(path), renumbered); err != nil {
 		t.Fatal(err)
 	}
 	w.scanned()
-	is, err := w.Entry(deadline(t), path)
+	is, err := w.entry(path)
 	if err != nil || is.File != was.File || !is.Since.Equal(was.Since) || !slices.Equal(is.Jobs, was.Jobs) {
 		t.Errorf("entry %+v, %v, want %+v", is, err, was)
 	}

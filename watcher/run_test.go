@@ -12,14 +12,16 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// runParts is Run with folder events of the test's own making.
-func runParts(t *testing.T, w *Watcher, watch *folderEvents) {
+// runDeaf is Run without folder events.
+func runDeaf(t *testing.T, w *Watcher) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	var g errgroup.Group
-	first := make(chan struct{})
-	g.Go(func() error { return w.scanning(ctx, watch, first) })
-	g.Go(func() error { return w.loop(ctx, first) })
+	g.Go(func() error { return w.files.run(ctx) })
+	for _, r := range w.roots {
+		g.Go(func() error { return r.run(ctx) })
+	}
+	g.Go(func() error { return w.loop(ctx) })
 	g.Go(func() error { return w.intake(ctx) })
 	t.Cleanup(func() {
 		cancel()

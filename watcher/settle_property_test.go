@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"testing"
 	"time"
+
+	"github.com/authenta/authenta-ingest/queue"
 )
 
 // Any sequence of sightings, told against a model that is too slow to be wrong: for each file that is waited for, which
@@ -20,7 +22,7 @@ func TestSettlingNeverTakesWhatWasSeenToChange(t *testing.T) {
 }
 
 type waiting struct {
-	version version
+	version queue.FileID
 	since   time.Time
 }
 
@@ -32,12 +34,12 @@ func settleAtRandom(r *rand.Rand) error {
 		now   = zero
 	)
 	take := func() error {
-		for g, ok := s.pop(now); ok; g, ok = s.pop(now) {
+		for g, ok := pop(s, now); ok; g, ok = pop(s, now) {
 			w, known := model[g.path]
 			switch {
 			case !known:
 				return fmt.Errorf("%s is complete at %v without having been seen since it was", g.path, now.Sub(zero))
-			case !g.version.same(w.version):
+			case !g.version.Same(w.version):
 				return fmt.Errorf("%s is complete as %+v, and was last seen as %+v", g.path, g.version, w.version)
 			case now.Sub(w.since) < settle:
 				return fmt.Errorf("%s is complete at %v, and was seen to change at %v", g.path, now.Sub(zero), w.since.Sub(zero))
@@ -57,8 +59,8 @@ func settleAtRandom(r *rand.Rand) error {
 		if next, ok := s.next(); ok != (len(model) > 0) || !next.Equal(first) {
 			return fmt.Errorf("next at %v (%v), want %v (%v)", next, ok, first, len(model) > 0)
 		}
-		if s.empty() != (len(model) == 0) {
-			return fmt.Errorf("empty is %v, with %d files waiting", s.empty(), len(model))
+		if s.len() != len(model) {
+			return fmt.Errorf("%d are waited for, want %d", s.len(), len(model))
 		}
 		return nil
 	}
@@ -74,11 +76,11 @@ func settleAtRandom(r *rand.Rand) error {
 		if r.IntN(5) == 0 {
 			s.wait(g, now)
 			model[g.path] = waiting{g.version, now}
-		} else if atOnce := s.see(g, now); atOnce {
-			if known || now.Sub(g.version.changed) < settle {
-				return fmt.Errorf("%s needs no waiting at %v: known %v, changed at %v", g.path, now.Sub(zero), known, g.version.changed.Sub(zero))
+		} else if s.see(g, now, true) == settled {
+			if known || now.Sub(g.version.ChangeTime) < settle {
+				return fmt.Errorf("%s needs no waiting at %v: known %v, changed at %v", g.path, now.Sub(zero), known, g.version.ChangeTime.Sub(zero))
 			}
-		} else if !known || !w.version.same(g.version) {
+		} else if !known || !w.version.Same(g.version) {
 			model[g.path] = waiting{g.version, now}
 		}
 		if r.IntN(3) == 0 {

@@ -15,17 +15,26 @@ func at(seconds float64) time.Time { return zero.Add(time.Duration(seconds * flo
 
 // sightingOf makes up a sighting of a file of a size, last touched at a time.
 func sightingOf(path string, size int64, changed float64) sighting {
-	return sighting{path: path, version: version{
-		FileID: queue.FileID{Device: 1, Inode: 2, Size: size, ModTime: zero}, changed: at(changed),
+	return sighting{path: path, version: queue.FileID{
+		Device: 1, Inode: 2, Size: size, ModTime: zero, ChangeTime: at(changed),
 	}}
 }
 
 func popAll(s *settling, now time.Time) []sighting {
 	var all []sighting
-	for g, ok := s.pop(now); ok; g, ok = s.pop(now) {
+	for g, ok := pop(s, now); ok; g, ok = pop(s, now) {
 		all = append(all, g)
 	}
 	return all
+}
+
+// pop takes a file that has settled, as it was last seen.
+func pop(s *settling, now time.Time) (sighting, bool) {
+	g, ok := s.due(now)
+	if ok {
+		s.forget(g.path)
+	}
+	return g, ok
 }
 
 func TestAFileIsCompleteOnceNothingChangedForTheSettleTime(t *testing.T) {
@@ -42,9 +51,9 @@ func TestAFileIsCompleteOnceNothingChangedForTheSettleTime(t *testing.T) {
 	}{
 		"just written":                           {[]look{{0, 0, 1}}, 4.999, false, false},
 		"settled to the moment":                  {[]look{{0, 0, 1}}, 5, false, true},
-		"long ago":                               {[]look{{0, -5, 1}}, 100, true, false},
-		"not quite long ago":                     {[]look{{0, -4.999, 1}}, 4.999, false, false},
-		"not quite long ago, waited for":         {[]look{{0, -4.999, 1}}, 5, false, true},
+		"long ago":                               {[]look{{0, -5.1, 1}}, 100, true, false},
+		"not quite long ago":                     {[]look{{0, -5.099, 1}}, 4.999, false, false},
+		"not quite long ago, waited for":         {[]look{{0, -5.099, 1}}, 5, false, true},
 		"grown":                                  {[]look{{0, 0, 1}, {3, 3, 2}}, 7.999, false, false},
 		"grown, settled":                         {[]look{{0, 0, 1}, {3, 3, 2}}, 8, false, true},
 		"grown again and again":                  {[]look{{0, 0, 1}, {4, 4, 2}, {8, 8, 3}, {12, 12, 4}}, 16, false, false},
@@ -63,16 +72,16 @@ func TestAFileIsCompleteOnceNothingChangedForTheSettleTime(t *testing.T) {
 			var last sighting
 			for _, l := range c.looks {
 				last = sightingOf("/a", l.size, l.changed)
-				atOnce = s.see(last, at(l.at))
+				atOnce = s.see(last, at(l.at), true) == settled
 			}
 			if atOnce != c.atOnce {
 				t.Errorf("needs no waiting: %v, want %v", atOnce, c.atOnce)
 			}
-			g, popped := s.pop(at(c.now))
+			g, popped := pop(s, at(c.now))
 			if popped != c.wantPopped {
 				t.Fatalf("complete at %gs: %v, want %v", c.now, popped, c.wantPopped)
 			}
-			if popped && !g.version.same(last.version) {
+			if popped && !g.version.Same(last.version) {
 				t.Errorf("version %+v, want the last that was seen: %+v", g.version, last.version)
 			}
 			if again := popAll(s, at(1000)); popped && len(again) > 0 {
@@ -82,27 +91,66 @@ func TestAFileIsCompleteOnceNothingChangedForTheSettleTime(t *testing.T) {
 	}
 }
 
-func TestAnyPartOfAVersionTellsItFromAnother(t *testing.T) {
+func TestAChangeTimeThatCannotBeTrustedSparesNoWaiting(t *testing.T) {
 	t.Parallel()
-	base := sightingOf("/a", 1, 0).version
-	if !base.same(base) {
-		t.Error("a version is not the same as itself")
+	s := newSettling(5 * time.Second)
+	if got := s.see(sightingOf("/a", 1, -1000), at(0), false); got != awaited {
+		t.Errorf("phase %d, want it to be awaited", got)
 	}
-	elsewhere := base
-	elsewhere.ModTime, elsewhere.changed = base.ModTime.In(time.FixedZone("", 3600)), base.changed.In(time.FixedZone("", 3600))
-	if !base.same(elsewhere) {
-		t.Error("the time zone makes another version")
+	if _, ok := pop(s, at(5)); !ok {
+		t.Error("it has not settled")
 	}
-	for name, change := range map[string]func(*version){
-		"device":            func(v *version) { v.Device++ },
-		"inode":             func(v *version) { v.Inode++ },
-		"size":              func(v *version) { v.Size++ },
-		"modification time": func(v *version) { v.ModTime = v.ModTime.Add(1) },
-		"change time":       func(v *version) { v.changed = v.changed.Add(1) },
+}
+
+func TestAnEventHasAFileWaitThoughNothingIsSeenOfIt(t *testing.T) {
+	t.Parallel()
+	s := newSettling(5 * time.Second)
+	s.see(sightingOf("/a", 1, 0), at(0), true)
+	s.touch("/a", at(3))
+	s.touch("/b", at(3))
+	if got := popAll(s, at(7.999)); len(got) != 0 {
+		t.Errorf("complete: %v, want none yet", got)
+	}
+	if got := popAll(s, at(8)); len(got) != 1 || got[0].path != "/a" {
+		t.Errorf("complete: %v, want a", got)
+	}
+}
+
+func TestOfAFileThatKeepsChangingIsToldOnce(t *testing.T) {
+	t.Parallel()
+	s := newSettling(5 * time.Second)
+	told := 0
+	for i := range 1000 {
+		s.see(sightingOf("/a", int64(i), float64(i)), at(float64(i)), true)
+		since, slow := s.slow("/a", at(float64(i)), 600*time.Second)
+		if slow {
+			told++
+		}
+		if slow != (i == 600) || slow && !since.Equal(at(0)) {
+			t.Errorf("after %d s: slow %v, since %v", i, slow, since)
+		}
+	}
+	if told != 1 {
+		t.Errorf("told %d times", told)
+	}
+}
+
+func TestChangeTimesAreNotTrustedWhileTheClockHasJustBeenSet(t *testing.T) {
+	t.Parallel()
+	c := clock{settle: 5 * time.Second}
+	for i, r := range []struct {
+		wall, ran float64 // seconds
+		want      bool
+	}{
+		{0, 0, true}, {3600, 3600, true},
+		{3601.04, 3601, true},                                             // drifts
+		{7203, 3603, false}, {7204, 3604, false}, {7207.9, 3607.9, false}, // was set ahead by an hour
+		{7208.1, 3608.1, true},
+		{3610, 3610, true}, // was set back: files seem younger than they are
+		{3611, 3611, true},
 	} {
-		other := base
-		if change(&other); base.same(other) {
-			t.Errorf("another %s makes no other version", name)
+		if got := c.trusted(at(r.wall), time.Duration(r.ran*float64(time.Second))); got != r.want {
+			t.Errorf("reading %d: trusted %v, want %v", i, got, r.want)
 		}
 	}
 }
@@ -116,14 +164,14 @@ func TestNextIsWhenTheFirstFileSettles(t *testing.T) {
 			t.Errorf("next at %v, %v, want %v", got, ok, at(seconds))
 		}
 	}
-	if _, ok := s.next(); ok || !s.empty() {
+	if _, ok := s.next(); ok || !(s.len() == 0) {
 		t.Error("one settles, where none was seen")
 	}
-	s.see(sightingOf("/a", 1, 0), at(0))
+	s.see(sightingOf("/a", 1, 0), at(0), true)
 	want(5)
-	s.see(sightingOf("/b", 1, 1), at(1))
+	s.see(sightingOf("/b", 1, 1), at(1), true)
 	want(5)
-	s.see(sightingOf("/a", 2, 2), at(2)) // stands behind b now
+	s.see(sightingOf("/a", 2, 2), at(2), true) // stands behind b now
 	want(6)
 	if got := popAll(s, at(6)); len(got) != 1 || got[0].path != "/b" {
 		t.Errorf("complete: %v, want b", got)
@@ -132,7 +180,7 @@ func TestNextIsWhenTheFirstFileSettles(t *testing.T) {
 	if got := popAll(s, at(7)); len(got) != 1 || got[0].path != "/a" {
 		t.Errorf("complete: %v, want a", got)
 	}
-	if _, ok := s.next(); ok || !s.empty() {
+	if _, ok := s.next(); ok || !(s.len() == 0) {
 		t.Error("one settles, where all have")
 	}
 }
@@ -143,13 +191,13 @@ func TestWaitBeginsAnew(t *testing.T) {
 	g := sightingOf("/a", 1, -100) // long ago
 	s.wait(g, at(0))
 	s.wait(g, at(3))
-	if s.see(g, at(4)) {
+	if s.see(g, at(4), true) == settled {
 		t.Error("a file that has to wait needs no waiting")
 	}
 	if got := popAll(s, at(7.999)); len(got) != 0 {
 		t.Errorf("complete: %v, want none yet", got)
 	}
-	if got := popAll(s, at(8)); len(got) != 1 || !s.empty() {
+	if got := popAll(s, at(8)); len(got) != 1 || !(s.len() == 0) {
 		t.Errorf("complete: %v, want a", got)
 	}
 }
@@ -158,7 +206,7 @@ func TestFilesSettleInTheOrderInWhichTheyWereSeen(t *testing.T) {
 	t.Parallel()
 	s := newSettling(5 * time.Second)
 	for _, p := range []string{"/c", "/a", "/b"} {
-		s.see(sightingOf(p, 1, 0), at(0))
+		s.see(sightingOf(p, 1, 0), at(0), true)
 	}
 	var got []string
 	for _, g := range popAll(s, at(5)) {

@@ -13,7 +13,7 @@ func inTriage(t *testing.T, test func(t *testing.T, tr *triage, path string)) {
 	t.Helper()
 	t.Parallel()
 	path := put(t, filepath.Join(t.TempDir(), "a.jpg"), picture(1))
-	synctest.Test(t, func(t *testing.T) { test(t, newTriage(5*time.Second), path) })
+	synctest.Test(t, func(t *testing.T) { test(t, newTriage(5*time.Second, lookAt, quiet), path) })
 }
 
 func (t *triage) after(d time.Duration) {
@@ -31,7 +31,7 @@ func TestASettledFileIsReadyOnceAndTheIntakeHasIt(t *testing.T) {
 			t.Fatalf("ready: %v, idle %v, when it has settled", tr.ready, tr.idle())
 		}
 		tr.ready = nil
-		tr.done(result{path: path})
+		tr.done(result{sighting: sighting{path: path}})
 		if tr.after(time.Hour); len(tr.ready) != 0 || !tr.idle() {
 			t.Errorf("ready: %v, idle %v, when it is dealt with", tr.ready, tr.idle())
 		}
@@ -45,7 +45,7 @@ func TestAFileThatChangedWithoutAnEventSettlesAnew(t *testing.T) {
 		if tr.after(5 * time.Second); len(tr.ready) != 0 || tr.idle() {
 			t.Fatalf("ready: %v, idle %v, want it to wait", tr.ready, tr.idle())
 		}
-		if tr.after(5 * time.Second); len(tr.ready) != 1 || !tr.ready[0].version.same(seen(t, path).version) {
+		if tr.after(5 * time.Second); len(tr.ready) != 1 || !tr.ready[0].version.Same(seen(t, path).version) {
 			t.Errorf("ready: %v, want what it is now", tr.ready)
 		}
 	})
@@ -75,7 +75,7 @@ func TestWhatTheIntakeHasIsNotHandedToItTwice(t *testing.T) {
 				if tr.after(time.Hour); len(tr.ready) != 0 {
 					t.Fatalf("ready: %v, while the intake has it", tr.ready)
 				}
-				tr.done(result{path: path, again: again})
+				tr.done(result{sighting: sighting{path: path}, again: again})
 				if tr.after(5*time.Second - 1); len(tr.ready) != 0 || tr.idle() {
 					t.Errorf("ready: %v, idle %v, before it has settled again", tr.ready, tr.idle())
 				}
@@ -93,7 +93,7 @@ func TestAFileThatIsGoneWhenTheIntakeGivesItBackIsForgotten(t *testing.T) {
 		tr.after(5 * time.Second)
 		tr.ready = nil
 		remove(t, path)
-		tr.done(result{path: path, again: true})
+		tr.done(result{sighting: sighting{path: path}, again: true})
 		if tr.after(time.Hour); len(tr.ready) != 0 || !tr.idle() {
 			t.Errorf("ready: %v, idle %v", tr.ready, tr.idle())
 		}

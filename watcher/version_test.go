@@ -164,7 +164,7 @@ func TestAFileAlteredBetweenSettlingAndReadingIsNotTaken(t *testing.T) {
 		settled := seen(t, put(t, path, picture(1)))
 		// The kernel's clock for files is coarse: until it has moved on, nothing tells what is written now.
 		await(t, "the clock of files moves on", func() bool {
-			return seen(t, put(t, filepath.Join(t.TempDir(), "x"), nil)).version.changed.After(settled.version.changed)
+			return seen(t, put(t, filepath.Join(t.TempDir(), "x"), nil)).version.ChangeTime.After(settled.version.ChangeTime)
 		})
 		alter()
 		if !w.watcher().take(deadline(t), settled, make([]byte, 4096)) {

@@ -14,12 +14,14 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"sync/atomic"
 	"time"
 
+	"github.com/fsnotify/fsnotify"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/authenta/authenta-ingest/queue"
@@ -59,13 +61,20 @@ func (o Options) withDefaults() Options {
 // A Watcher watches folders. New starts nothing; Run does all.
 type Watcher struct {
 	Options
-	room    *room
+	room   *room
+	files  *known
+	roots  []*root
+	events *events
+
 	found   chan sighting // from scans to the loop; bounded, so that a scan waits for the intake
 	hints   *hints        // from events to the loop
 	ready   chan sighting // from the loop to the intake
 	results chan result   // from the intake to the loop
-	unseen  *hints        // folders to scan, because they are new or events were lost
-	caught  chan struct{} // closed when the first scan's files are dealt with
+	waiting atomic.Int64  // files that the loop and the intake have
+
+	unscanned atomic.Int32  // roots that were not scanned yet
+	firstScan chan struct{} // closed when there are none
+	caught    chan struct{} // closed when the first scan's files are dealt with
 }
 
 // New checks that the folders can be watched, and returns a watcher.
@@ -85,16 +94,26 @@ func New(o Options) (*Watcher, error) {
 		return nil, err
 	}
 	o.Dirs, o.Exclude = dirs, exclude
-	return &Watcher{
-		Options: o,
-		room:    &room{queue: o.Queue, log: o.Log},
-		found:   make(chan sighting, 64),
-		hints:   newHints(),
-		ready:   make(chan sighting),
-		results: make(chan result),
-		unseen:  newHints(),
-		caught:  make(chan struct{}),
-	}, nil
+	w := &Watcher{
+		Options:   o,
+		room:      &room{queue: o.Queue, log: o.Log},
+		files:     newKnown(o.Queue.Registry(o.Host)),
+		found:     make(chan sighting, 64),
+		hints:     newHints(),
+		ready:     make(chan sighting),
+		results:   make(chan result),
+		firstScan: make(chan struct{}),
+		caught:    make(chan struct{}),
+	}
+	w.events = newEvents(o.Log, w.heard, w.lostEvents)
+	for i, dir := range dirs {
+		w.roots = append(w.roots, newRoot(w, i, dir))
+	}
+	w.unscanned.Store(int32(len(dirs)))
+	if len(dirs) == 0 {
+		close(w.firstScan)
+	}
+	return w, nil
 }
 
 // CheckDir reports why a folder cannot be watched.
@@ -115,7 +134,7 @@ func CheckDir(dir string) error {
 	return d.Close()
 }
 
-// absolute returns the folders' own paths: a link to one would not be walked. A folder need not exist.
+// absolute returns the folders' own paths, each once: a link to one would not be walked. A folder need not exist.
 func absolute(dirs []string) ([]string, error) {
 	out := make([]string, 0, len(dirs))
 	for _, d := range dirs {
@@ -123,7 +142,9 @@ func absolute(dirs []string) ([]string, error) {
 		if err != nil {
 			return nil, fmt.Errorf("folder %s: %w", d, err)
 		}
-		out = append(out, resolve(abs))
+		if path := resolve(abs); !slices.Contains(out, path) {
+			out = append(out, path)
+		}
 	}
 	return out, nil
 }
@@ -139,14 +160,25 @@ func resolve(path string) string {
 // CaughtUp is closed when everything that the first scan found is on the queue, has its answer, or is gone.
 func (w *Watcher) CaughtUp() <-chan struct{} { return w.caught }
 
+// Unread is how many files and folders could not be looked at when they were last tried.
+func (w *Watcher) Unread() int {
+	n := int64(0)
+	for _, r := range w.roots {
+		n += r.unread.Load()
+	}
+	return int(n)
+}
+
 // Run watches until ctx ends, and then returns nil.
 func (w *Watcher) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
-	firstScan := make(chan struct{})
-	watch := newFolderEvents(w)
-	g.Go(func() error { return watch.run(ctx) })
-	g.Go(func() error { return w.scanning(ctx, watch, firstScan) })
-	g.Go(func() error { return w.loop(ctx, firstScan) })
+	w.events.open()
+	g.Go(func() error { return w.events.run(ctx) })
+	g.Go(func() error { return w.files.run(ctx) })
+	for _, r := range w.roots {
+		g.Go(func() error { return r.run(ctx) })
+	}
+	g.Go(func() error { return w.loop(ctx) })
 	for range max(2, runtime.GOMAXPROCS(0)) { // one reads while another waits for the queue's disk
 		g.Go(func() error { return w.intake(ctx) })
 	}
@@ -156,7 +188,35 @@ func (w *Watcher) Run(ctx context.Context) error {
 	return nil
 }
 
-// rescanIn spreads the scans of several watchers.
-func (w *Watcher) rescanIn() time.Duration {
-	return w.Rescan*3/4 + rand.N(w.Rescan/2+1)
+// scanned notes that a root was scanned for the first time.
+func (w *Watcher) scanned() {
+	if w.unscanned.Add(-1) == 0 {
+		close(w.firstScan)
+	}
+}
+
+// heard takes an event as a hint that something about its path may have changed.
+func (w *Watcher) heard(event fsnotify.Event) {
+	if event.Op != fsnotify.Remove {
+		w.hints.add(event.Name)
+	}
+}
+
+// lostEvents has every root scanned: anything may have changed.
+func (w *Watcher) lostEvents() {
+	for _, r := range w.roots {
+		r.lost.Store(true)
+		r.unseen.addAll()
+	}
+}
+
+// rootOf returns the root that a path belongs to, the innermost; nil: none.
+func (w *Watcher) rootOf(path string) *root {
+	var of *root
+	for _, r := range w.roots {
+		if below(path, r.path) && (of == nil || len(r.path) > len(of.path)) {
+			of = r
+		}
+	}
+	return of
 }

@@ -380,6 +380,12 @@ func (w *world) wantOnly(paths ...string) {
 	}
 }
 
+// entry reads what is remembered of a path.
+func (w *world) entry(path string) (*queue.FileEntry, error) {
+	w.t.Helper()
+	return w.Registry("").Entry(deadline(w.t), queue.FileKeyOf(path))
+}
+
 // remembered counts the files in the registry.
 func (w *world) remembered() int {
 	w.t.Helper()

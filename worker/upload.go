@@ -29,7 +29,7 @@ func (w *Worker) upload(ctx context.Context, t *queue.Task) queue.Settlement {
 			return s
 		}
 	}
-	file, fault, err := openCopy(t.Drops)
+	file, fault, err := openCopy(t.Job)
 	if err != nil {
 		w.Log.Warn("a file waits to be uploaded", "file", t.Drops[0].URI, "error", err)
 		return queue.RetryAfter(backoff())
