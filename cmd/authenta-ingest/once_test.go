@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -71,6 +72,25 @@ func TestOnceJudgesRealMediaAndSaysWhyTheRestIsNotJudged(t *testing.T) {
 	if len(reasons) != len(want) {
 		t.Errorf("failures: %v", reasons)
 	}
+}
+
+// What is in a folder that cannot be read is not judged, and nobody should believe that it was.
+func TestOnceSaysThatAFolderCouldNotBeRead(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox.Options{})
+	w.write("a.jpg", picture(1))
+	closed := filepath.Join(w.inbox, "closed")
+	if err := os.Mkdir(closed, 0); err != nil {
+		t.Fatal(err)
+	}
+	p := startProgram(t, w.env, nil, w.nobody(), "run", "--once", w.inbox)
+	if code := p.wait(time.Minute); code != exitFailed {
+		t.Errorf("exit code %d, want %d", code, exitFailed)
+	}
+	if said := p.stderr.String(); !strings.Contains(said, closed) || !strings.Contains(said, "cannot be read  1") {
+		t.Errorf("said: %s", said)
+	}
+	w.promises(1, 1)
 }
 
 // nobody makes a child process one that file permissions mean something to, and gives it the world's folders.

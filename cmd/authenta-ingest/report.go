@@ -145,8 +145,8 @@ func (r *report) has(p queue.Position) bool {
 	return r.read.Verdicts >= p.Verdicts && r.read.Failures >= p.Failures
 }
 
-// conclude prints the summary of --once, and returns how the program ends.
-func (r *report) conclude(paused *exitError) error {
+// conclude prints the summary of --once, and returns how the program ends. unread is how much could not be looked at.
+func (r *report) conclude(paused *exitError, unread int) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.clearBar()
@@ -158,7 +158,10 @@ func (r *report) conclude(paused *exitError) error {
 	for _, reason := range slices.Sorted(maps.Keys(r.reasons)) {
 		fmt.Fprintf(table, "failed: %s\t%d\n", reason, r.reasons[reason])
 	}
-	if r.judged()+r.failed() == 0 && paused == nil {
+	if unread > 0 {
+		fmt.Fprintf(table, "files and folders that cannot be read\t%d\n", unread)
+	}
+	if r.judged()+r.failed()+unread == 0 && paused == nil {
 		fmt.Fprintf(table, "nothing new\t0\n")
 	}
 	if err := table.Flush(); err != nil {
@@ -167,7 +170,7 @@ func (r *report) conclude(paused *exitError) error {
 	switch {
 	case paused != nil:
 		return paused
-	case r.failed() > 0:
+	case r.failed()+unread > 0:
 		return &exitError{code: exitFailed}
 	}
 	return nil

@@ -263,9 +263,9 @@ func (d *daemon) run(ctx context.Context, once bool) error {
 	baseErr := base.Wait()
 	switch exit, ok := errors.AsType[*exitError](err); {
 	case errors.Is(err, errOnceDone):
-		return d.report.conclude(nil)
+		return d.report.conclude(nil, d.watcher.Unread())
 	case ok:
-		return d.report.conclude(exit)
+		return d.report.conclude(exit, d.watcher.Unread())
 	case err != nil:
 		return &exitError{exitFailure, err}
 	case baseErr != nil:
