@@ -110,7 +110,7 @@ func (e *events) forgetMoved(dir string) {
 		if !below(path, dir) {
 			continue
 		}
-		if st, err := lstat(path); err != nil || dirIDOf(&st) != id {
+		if st, err := stat(path); err != nil || dirIDOf(&st) != id {
 			e.release(path)
 		}
 	}

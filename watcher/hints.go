@@ -20,10 +20,10 @@ func newHints() *hints {
 
 func (h *hints) add(path string) {
 	h.mu.Lock()
-	if len(h.paths) < maxHints {
-		h.paths[path] = struct{}{}
-	} else {
+	if _, there := h.paths[path]; !there && len(h.paths) == maxHints {
 		h.all = true
+	} else {
+		h.paths[path] = struct{}{}
 	}
 	h.mu.Unlock()
 	h.wake()

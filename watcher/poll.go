@@ -48,15 +48,13 @@ func (p Poll) String() string {
 	return time.Duration(p).String()
 }
 
-// pollEvery is how often folders are read that send no events, if the settings do not say.
-const pollEvery = 10 * time.Second
-
-// every is the time between two looks.
+// every is the time between two readings of a folder that sends no events: if the settings do not say, it is short against
+// how long a result takes, and long against reading a folder.
 func (p Poll) every() time.Duration {
 	if p.always() {
 		return time.Duration(p)
 	}
-	return pollEvery
+	return 10 * time.Second
 }
 
 // always reports whether all folders are polled.

@@ -98,7 +98,7 @@ func (r *root) rescanIn() time.Duration {
 
 // pollIn is when to poll next, after a poll that took a while.
 func (r *root) pollIn(took time.Duration) time.Duration {
-	return max(r.Poll.every(), took*(pollShare-1))
+	return max(r.pollEvery, took*(pollShare-1))
 }
 
 // scanParts scans the folders that were asked for.
@@ -172,7 +172,7 @@ func (r *root) foundByHint() { r.missed.Store(0) }
 func (r *root) foundByScan(path string) {
 	if r.missed.Add(1) == maxMissed && !r.unheard.Swap(true) {
 		r.Log.Warn("events do not tell of new files in a watched folder; it is polled from now on",
-			"folder", r.path, "found", path, "every", r.Poll.every())
+			"folder", r.path, "found", path, "every", r.pollEvery)
 		r.unseen.addAll()
 	}
 }

@@ -235,14 +235,8 @@ func (s *scan) file(g sighting) {
 		return
 	}
 	g.missed = s.safety && !ever && !g.remote && time.Since(g.version.ChangeTime) > arrived && s.events.watches(filepath.Dir(g.path))
-	if len(s.found) < window {
-		heap.Push(&s.found, g)
-		return
-	}
-	s.left = true
-	if older(g, s.found[0]) {
-		s.found[0] = g
-		heap.Fix(&s.found, 0)
+	if s.found.keep(g, window) {
+		s.left = true
 	}
 }
 
@@ -318,6 +312,19 @@ func (r *root) settleTrouble(now map[string]error, dir string) {
 
 // oldest is a heap of sightings with the youngest on top, which is dropped for older ones.
 type oldest []sighting
+
+// keep adds a sighting, and reports whether one had to be dropped to keep to the limit.
+func (o *oldest) keep(g sighting, limit int) (dropped bool) {
+	if len(*o) < limit {
+		heap.Push(o, g)
+		return false
+	}
+	if older(g, (*o)[0]) {
+		(*o)[0] = g
+		heap.Fix(o, 0)
+	}
+	return true
+}
 
 func older(a, b sighting) bool {
 	return cmp.Or(a.version.ChangeTime.Compare(b.version.ChangeTime), cmp.Compare(a.path, b.path)) < 0

@@ -72,6 +72,8 @@ type Watcher struct {
 	results chan result   // from the intake to the loop
 	waiting atomic.Int64  // files that the loop and the intake have
 
+	pollEvery time.Duration // between two looks at a folder that sends no events
+
 	unscanned atomic.Int32  // roots that were not scanned yet
 	firstScan chan struct{} // closed when there are none
 	caught    chan struct{} // closed when the first scan's files are dealt with
@@ -104,6 +106,7 @@ func New(o Options) (*Watcher, error) {
 		results:   make(chan result),
 		firstScan: make(chan struct{}),
 		caught:    make(chan struct{}),
+		pollEvery: o.Poll.every(),
 	}
 	w.events = newEvents(o.Log, w.heard, w.lostEvents)
 	for i, dir := range dirs {
