@@ -17,6 +17,8 @@ import (
 // asNobody names the variable that has a run of this binary give up root's rights, and be that user.
 const asNobody = "WATCHER_TEST_AS_NOBODY"
 
+var long = flag.Bool("long", false, "run the long forms of tests, which take minutes")
+
 // users are those that children run as: one each, because some limits are a user's.
 var users atomic.Int32
 

@@ -190,7 +190,7 @@ func (p *play) play(script []step) (mistakes []error) {
 	p.must(os.WriteFile(last, p.content("last"), 0o644))
 	p.want[last] = []queue.Digest{digestOf(p.content("last"))}
 	for _, path := range append(p.events, last) {
-		p.await(path)
+		p.w.awaitEntry(path)
 	}
 	p.r.stop()
 	p.w.scanned(p.options)
@@ -346,7 +346,7 @@ func (p *play) do(s step) (planned time.Duration, err error) {
 	case "await":
 		for _, word := range args {
 			for _, path := range p.expand(word) {
-				p.await(path)
+				p.w.awaitEntry(path)
 			}
 		}
 		p.late = 0
@@ -402,17 +402,6 @@ func (p *play) expand(word string) []string {
 		p.t.Fatalf("there never was a file below %s", dir)
 	}
 	return paths
-}
-
-// await waits until the registry has a file as it is now.
-func (p *play) await(path string) {
-	p.t.Helper()
-	file := fileID(p.t, path)
-	await(p.t, fmt.Sprintf("%q is dealt with", path), func() bool {
-		entry, err := p.w.Entry(deadline(p.t), path)
-		p.must(err)
-		return entry != nil && entry.File.Same(file)
-	})
 }
 
 // fileID is what a path is now, by which the registry knows it.
