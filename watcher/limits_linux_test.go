@@ -3,11 +3,8 @@ package watcher
 import (
 	"bytes"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -30,34 +27,6 @@ func limit(t *testing.T, name string, n int) {
 	if err := os.WriteFile("/proc/sys/user/"+name, fmt.Append(nil, n), 0o644); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// A logbook keeps what is logged.
-type logbook struct {
-	mu    sync.Mutex
-	lines bytes.Buffer
-}
-
-func (l *logbook) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.lines.Write(p)
-}
-
-func (l *logbook) logger() *slog.Logger {
-	return slog.New(slog.NewTextHandler(l, &slog.HandlerOptions{Level: slog.LevelDebug}))
-}
-
-// warnings lists the warnings in which some words occur.
-func (l *logbook) warnings(words string) (all []string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for line := range strings.Lines(l.lines.String()) {
-		if strings.Contains(line, "level=WARN") && strings.Contains(line, words) {
-			all = append(all, line)
-		}
-	}
-	return all
 }
 
 // folders makes folders with a new file in each, and returns the files' paths.
@@ -158,7 +127,7 @@ func TestABurstThatOverflowsTheQueueOfEventsArrivesWholeAndOnce(t *testing.T) {
 	r := startWithShortQueue(t, watcher) // not beside other tests: the setting is the machine's
 	t.Parallel()
 	w.burst(r, 100, files)
-	t.Logf("events were lost %d times", strings.Count(log.lines.String(), "events were lost"))
+	t.Logf("events were lost %d times", len(log.with("events were lost")))
 }
 
 // startWithShortQueue starts a watcher with a queue of 128 events.
