@@ -7,8 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -171,55 +169,6 @@ func TestAFolderMovedInIsTakenWithAllBelowIt(t *testing.T) {
 	}
 	w.awaitArrivals(paths...)
 	w.wantOnly(paths...)
-}
-
-// Folders and files come faster than the watches on them.
-func TestABurstOfFilesInNewFoldersArrivesWholeAndOnce(t *testing.T) {
-	t.Parallel()
-	const folders, files, writers, settle = 50, 2000, 8, time.Second
-	w := newWorld(t)
-	r := w.run(func(o *Options) { o.Settle = settle })
-	r.caughtUp()
-	pathOf := func(n int) string {
-		d := n % folders
-		return filepath.Join(w.dir, fmt.Sprintf("%d/%d/%d", d%5, d%10, d), fmt.Sprintf("%d.jpg", n))
-	}
-	var (
-		wait   sync.WaitGroup
-		paused atomic.Bool // some file was not written in one go
-	)
-	for worker := range writers {
-		wait.Go(func() {
-			for n := worker; n < files; n += writers {
-				begun := time.Now()
-				err := os.MkdirAll(filepath.Dir(pathOf(n)), 0o755)
-				if err == nil {
-					err = os.WriteFile(pathOf(n), picture(n), 0o644)
-				}
-				if err != nil {
-					t.Error(err)
-				}
-				if time.Since(begun) >= settle {
-					paused.Store(true)
-				}
-			}
-		})
-	}
-	wait.Wait()
-	await(t, fmt.Sprintf("%d files arrive", files), func() bool { return w.remembered() >= files })
-	r.stop()
-	w.scanned() // a second look finds nothing more
-	if paused.Load() {
-		t.Skip("this machine is too busy: a file took a settle time to be written")
-	}
-	all := make([]string, files)
-	for n := range all {
-		all[n] = pathOf(n)
-	}
-	w.wantOnly(all...)
-	if n := w.queued(); n != files {
-		t.Errorf("%d jobs on the queue, want %d", n, files)
-	}
 }
 
 func TestAFolderDeletedAndMadeAgainIsStillWatched(t *testing.T) {

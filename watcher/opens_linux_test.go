@@ -2,7 +2,9 @@ package watcher
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -10,13 +12,13 @@ import (
 	"time"
 )
 
-// opens counts how often the files of a folder are opened, whoever does it.
+// opens counts how often the files of some folders are opened, whoever does it.
 type opens struct {
 	t  testing.TB
 	fd int
 }
 
-func countOpens(t testing.TB, dir string) opens {
+func countOpens(t testing.TB, dirs ...string) opens {
 	t.Helper()
 	fd, err := syscall.InotifyInit1(syscall.IN_CLOEXEC | syscall.IN_NONBLOCK)
 	if err != nil {
@@ -24,8 +26,10 @@ func countOpens(t testing.TB, dir string) opens {
 	}
 	t.Cleanup(func() { syscall.Close(fd) })
 	// With the closings between them, two openings in a row are two events.
-	if _, err := syscall.InotifyAddWatch(fd, dir, syscall.IN_OPEN|syscall.IN_CLOSE_NOWRITE); err != nil {
-		t.Fatal(err)
+	for _, dir := range dirs {
+		if _, err := syscall.InotifyAddWatch(fd, dir, syscall.IN_OPEN|syscall.IN_CLOSE_NOWRITE); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return opens{t, fd}
 }
@@ -78,5 +82,42 @@ func TestEachFileIsOpenedOnceAndNotAgainAfterRestartsAndScans(t *testing.T) {
 		if got[name] > 0 {
 			t.Errorf("%s was opened again, %d times", name, got[name])
 		}
+	}
+}
+
+// Opening a pipe may wait for ever, and opening a device do anything.
+func TestWhatIsNoRegularFileIsNeverOpened(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	names := []string{"pipe.jpg", "device.jpg", "link-to-pipe.jpg"}
+	untaken := func(dir string) {
+		if err := syscall.Mkfifo(filepath.Join(dir, names[0]), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		err := syscall.Mknod(filepath.Join(dir, names[1]), syscall.S_IFCHR|0o644, 1<<8|3) // as /dev/null
+		if err != nil && !errors.Is(err, syscall.EPERM) {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(names[0], filepath.Join(dir, names[2])); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before, later := mkdir(t, filepath.Join(w.dir, "before")), mkdir(t, filepath.Join(w.dir, "later"))
+	untaken(before)
+	opened := countOpens(t, before, later)
+	r := w.run(func(o *Options) { o.Rescan = 50 * time.Millisecond })
+	r.caughtUp()
+	untaken(later)
+	path := put(t, filepath.Join(later, "a.jpg"), picture(1))
+	w.awaitArrivals(path)
+	r.stop()
+	got := opened.take()
+	for _, name := range names {
+		if got[name] > 0 {
+			t.Errorf("%s was opened %d times", name, got[name])
+		}
+	}
+	if got["a.jpg"] != 1 {
+		t.Errorf("a.jpg was opened %d times, want once", got["a.jpg"])
 	}
 }

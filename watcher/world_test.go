@@ -1,6 +1,7 @@
 package watcher
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
@@ -403,4 +404,35 @@ func (w *world) sentinel() string {
 	path := put(w.t, w.dir+"/sentinel.jpg", picture(99_999_999))
 	w.awaitArrivals(path)
 	return path
+}
+
+// A logbook keeps what is logged.
+type logbook struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *logbook) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logbook) logger() *slog.Logger {
+	return slog.New(slog.NewTextHandler(l, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+// warnings lists the warnings in which some words occur.
+func (l *logbook) warnings(words string) []string { return l.with("level=WARN", words) }
+
+// with lists the lines in which all the words occur.
+func (l *logbook) with(words ...string) (all []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for line := range strings.Lines(l.text.String()) {
+		if !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(line, w) }) {
+			all = append(all, line)
+		}
+	}
+	return all
 }
