@@ -56,7 +56,7 @@ func BenchmarkArrival(b *testing.B) {
 	}
 }
 
-var known = flag.Int("known", 0, "files of BenchmarkStart; 0 is 20,000, and a million with -long")
+var knownFiles = flag.Int("known", 0, "files of BenchmarkStart; 0 is 20,000, and a million with -long")
 
 // BenchmarkStart starts a watcher on folders in which it knows every file, and measures until it has caught up:
 //
@@ -64,7 +64,7 @@ var known = flag.Int("known", 0, "files of BenchmarkStart; 0 is 20,000, and a mi
 //
 // Of the resident memory, that at the start is the broker's, with its index of the registry, for the most part.
 func BenchmarkStart(b *testing.B) {
-	files := *known
+	files := *knownFiles
 	switch {
 	case files == 0 && *long:
 		files = 1_000_000
@@ -112,8 +112,8 @@ func (w *world) knownFiles(b *testing.B, files int) (dirs []string) {
 				if err := os.WriteFile(path, picture(n), 0o644); err != nil {
 					return err
 				}
-				entry := queue.FileEntry{Path: path, File: fileID(b, path), Drops: []queue.DropID{queue.DropID(fmt.Sprintf("%024x", n))}, Since: time.Now()}
-				if err := w.Remember(context.Background(), entry); err != nil {
+				entry := queue.FileEntry{URI: queue.FileURI(path), File: seen(b, path).version, Drops: []queue.DropID{queue.DropID(fmt.Sprintf("%024x", n))}, Since: time.Now()}
+				if err := w.Registry("").Remember(context.Background(), queue.FileKeyOf(path), entry); err != nil {
 					return err
 				}
 			}

@@ -59,10 +59,7 @@ func TestFilesArriveWhereNoMoreFoldersCanBeWatchedAndTheSettingIsNamedOnce(t *te
 			limit(t, c.limit, c.n)
 			defer limit(t, c.limit, plenty)
 			paths := w.folders(50, 1)
-			r := w.run(func(o *Options) {
-				o.Log = log.logger()
-				o.Rescan = 200 * time.Millisecond // issue 5: time.Hour, once what cannot be watched is polled
-			})
+			r := start(t, fast(w.watcher(func(o *Options) { o.Log = log.logger() })))
 			r.caughtUp()
 			w.wantOnly(paths...)
 			paths = append(paths, w.folders(55, 2)...) // five of them new
@@ -78,15 +75,15 @@ func TestFilesArriveWhereNoMoreFoldersCanBeWatchedAndTheSettingIsNamedOnce(t *te
 
 func TestFoldersAreWatchedAgainWhenTheLimitIsRaised(t *testing.T) {
 	t.Parallel()
-	t.Skip("issue 5: what could not be watched is tried again")
 	if !inNamespaces(t) {
 		return
 	}
 	w, log := newWorld(t), &logbook{}
 	limit(t, "max_inotify_watches", 10)
 	w.folders(50, 1)
-	// issue 5: here the time between tries, a minute at first, becomes 50 ms.
-	r := w.run(func(o *Options) { o.Log = log.logger() })
+	watcher := fast(w.watcher(func(o *Options) { o.Log = log.logger() }))
+	watcher.events.retries = backoff{first: 50 * time.Millisecond, last: 50 * time.Millisecond}
+	r := start(t, watcher)
 	r.caughtUp()
 	await(t, "the limit is met", func() bool { return len(log.warnings("max_user_watches")) > 0 })
 	if n := watches(t); n > 10 {

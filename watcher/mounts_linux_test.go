@@ -128,7 +128,6 @@ func TestARootThatIsUnmountedIsTakenUpAgainWhenItIsBack(t *testing.T) {
 
 func TestARootThatIsUnmountedIsWarnedOfOnce(t *testing.T) {
 	t.Parallel()
-	t.Skip("issue 5: a root that vanishes is warned of")
 	if !inNamespaces(t) {
 		return
 	}

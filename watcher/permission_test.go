@@ -49,7 +49,6 @@ func TestWhatMayNotBeReadKeepsNothingElseBackAndArrivesWhenItMay(t *testing.T) {
 
 func TestAFolderThatMayNotBeReadIsWarnedOfOnce(t *testing.T) {
 	t.Parallel()
-	t.Skip("issue 5: what may not be read is warned of once, and not once a scan")
 	if !inChild(t) {
 		return
 	}

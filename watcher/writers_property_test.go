@@ -76,9 +76,9 @@ func (w *world) runAndRestart(ctx context.Context, r *rand.Rand) running {
 // awaitEntry waits until the registry has a file as it is now.
 func (w *world) awaitEntry(path string) {
 	w.t.Helper()
-	file := fileID(w.t, path)
+	file := seen(w.t, path).version
 	await(w.t, fmt.Sprintf("%q is dealt with as it is now", path), func() bool {
-		entry, err := w.Entry(deadline(w.t), path)
+		entry, err := w.entry(path)
 		if err != nil {
 			w.t.Fatal(err)
 		}
@@ -259,7 +259,7 @@ func (w *writer) pieces(path string, flag, pieces int, halfway func() error) err
 func (w *writer) states(ino *inode) (all []state) {
 	for path, other := range w.files {
 		if other == ino && below(path, w.dir) {
-			all = append(all, stateOf(path, digestOf(ino.data), fileID(w.t, path)))
+			all = append(all, stateOf(path, digestOf(ino.data), seen(w.t, path).version))
 		}
 	}
 	return all
@@ -393,7 +393,7 @@ func (w *writer) check(drops map[state]int, failures []queue.Failure) {
 		if len(w.files[path].data) == 0 { // refused
 			continue
 		}
-		now := stateOf(path, digestOf(w.files[path].data), fileID(w.t, path))
+		now := stateOf(path, digestOf(w.files[path].data), seen(w.t, path).version)
 		if drops[now] != 1 {
 			w.mistake(path, "is there as %v, and has arrived as that %d times", now, drops[now])
 		}

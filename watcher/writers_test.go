@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -53,14 +52,11 @@ func TestWriters(t *testing.T) {
 	}
 	modes := map[string]func(*Options){
 		"events": func(*Options) {},
-		"polled": nil, // issue 5: func(o *Options) { o.Poll = 20 * time.Millisecond }
+		"polled": func(o *Options) { o.Poll = Poll(20 * time.Millisecond) },
 	}
 	for mode, change := range modes {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
-			if change == nil {
-				t.Skip("issue 5: a polled root")
-			}
 			w := newWorld(t)
 			for _, path := range paths {
 				t.Run(strings.TrimSuffix(filepath.Base(path), ".txt"), func(t *testing.T) {
@@ -241,8 +237,6 @@ func (p *play) mistakes() (all []error) {
 	return all
 }
 
-func below(path, dir string) bool { return strings.HasPrefix(path, dir+"/") }
-
 // names says which contents have these digests, as far as a script can name them.
 func (p *play) names(digests []queue.Digest) string {
 	known := map[queue.Digest]string{}
@@ -299,7 +293,7 @@ func (p *play) otherDevice() string {
 		p.t.Skipf("there is no other device: %v", err)
 	}
 	p.t.Cleanup(func() { os.RemoveAll(dir) })
-	if fileID(p.t, dir).Device == fileID(p.t, p.dir).Device {
+	if deviceOf(p.t, dir) == deviceOf(p.t, p.dir) {
 		p.t.Skip("there is no other device")
 	}
 	return dir
@@ -404,17 +398,6 @@ func (p *play) expand(word string) []string {
 	return paths
 }
 
-// fileID is what a path is now, by which the registry knows it.
-func fileID(t testing.TB, path string) queue.FileID {
-	t.Helper()
-	info, err := os.Lstat(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	st := info.Sys().(*syscall.Stat_t)
-	return queue.FileID{Device: uint64(st.Dev), Inode: st.Ino, Size: info.Size(), ModTime: info.ModTime()}
-}
-
 // exec runs a program in the watched folder.
 func (p *play) exec(program string, args []string) error {
 	for i := range args {
@@ -504,4 +487,13 @@ func (p *play) socket(path string) error {
 	}
 	p.t.Cleanup(func() { listener.Close() })
 	return os.Rename(filepath.Join(short, "s"), path)
+}
+
+func deviceOf(t testing.TB, path string) uint64 {
+	t.Helper()
+	st, err := lstat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dirIDOf(&st).dev
 }
