@@ -32,7 +32,6 @@ import (
 //	pause D
 //	await FILE...                                until it has arrived as it is now
 //	restart                                      the watcher ends, and another starts
-//	skip REASON                                  what the script shows does not hold yet
 //
 // cp, mv, ln, mkdir, rm, touch, truncate, chmod, mkfifo and mknod are the system's own. Files lie in the watched
 // folder; $AWAY is a folder beside it, and $SHM one on another device.
@@ -347,8 +346,6 @@ func (p *play) do(s step) (planned time.Duration, err error) {
 	case "restart":
 		p.r.stop()
 		p.start()
-	case "skip":
-		p.t.Skip(strings.Join(args, " "))
 	case "rescan":
 		p.scan = true
 	case "arrives", "fails", "never":
