@@ -23,6 +23,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/authenta/authenta-ingest/queue"
+	"github.com/authenta/authenta-ingest/watcher/after"
 )
 
 // Options configure a watcher. Every field without a default must be set.
@@ -34,6 +35,7 @@ type Options struct {
 	Videos  []queue.Model // what judges videos
 	Settle  time.Duration // a file is complete when nothing about it changed for this long; default 5s
 	Rescan  time.Duration // between safety scans, give or take a quarter; default 5m
+	After   after.Plan    // what is done with a file once its answer is there; default: nothing
 	Log     *slog.Logger  // default slog.Default()
 }
 

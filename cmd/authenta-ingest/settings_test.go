@@ -17,7 +17,8 @@ func TestEveryMistakeIsToldAtOnceAndNoSecret(t *testing.T) {
 		"INGEST_SETTLE": "5", "INGEST_UPLOADS": "many", "AUTHENTA_URL": "platform", "INGEST_SYNC": "sometimes",
 		"INGEST_NATS_LISTEN": "0.0.0.0:4222", "INGEST_NAMESPACE": "a.b", "INGEST_MODEL_VIDEO": "DF 1",
 		"AUTHENTA_API_KEY": "api_very-secret", "AUTHENTA_QUERY_RATE": "-1", "INGEST_LOG_LEVEL": "loud",
-	}, "run", filepath.Join(w.inbox, "missing"))
+		"INGEST_AFTER": "move:" + w.inbox, "INGEST_AFTER_FAIL": "burn", "INGEST_SIDECAR": "..",
+	}, "run", w.inbox, filepath.Join(w.inbox, "missing"))
 	if code := p.wait(time.Minute); code != exitUsage {
 		t.Errorf("exit code %d, want %d", code, exitUsage)
 	}
@@ -25,7 +26,7 @@ func TestEveryMistakeIsToldAtOnceAndNoSecret(t *testing.T) {
 	for _, want := range []string{
 		"INGEST_SETTLE=", "INGEST_UPLOADS=", "AUTHENTA_URL=", "INGEST_SYNC=", "INGEST_NATS_LISTEN=", "INGEST_NATS_TOKEN",
 		"INGEST_NAMESPACE=", "INGEST_MODEL_VIDEO=", "AUTHENTA_API_KEY and a key pair", "AUTHENTA_QUERY_RATE=",
-		"INGEST_LOG_LEVEL=", "does not exist",
+		"INGEST_LOG_LEVEL=", "does not exist", "INGEST_AFTER=", "INGEST_AFTER_FAIL=", "INGEST_SIDECAR=",
 	} {
 		if strings.Count(said, want) != 1 {
 			t.Errorf("%q is told %d times", want, strings.Count(said, want))

@@ -148,6 +148,9 @@ func holds(dir, other string) bool {
 	if err != nil {
 		return false // what does not exist holds nothing
 	}
+	if other, err = filepath.Abs(other); err != nil {
+		return false
+	}
 	for other, err = filepath.EvalSymlinks(other); err == nil; other = filepath.Dir(other) {
 		var above fs.FileInfo
 		if above, err = os.Stat(other); err == nil && os.SameFile(info, above) {
