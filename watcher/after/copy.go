@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/authenta/authenta-ingest/queue"
 )
 
 // copyChunk is how many bytes are copied between looks at the context. The system copies them by itself where it can.
@@ -91,18 +93,17 @@ func (d disk) adopt(file *os.File, s stat) error {
 
 // verify reads a copy back.
 func (m *moving) verify(ctx context.Context, file, from *os.File) error {
-	read := func(f *os.File) (string, error) {
+	read := func(f *os.File) (queue.Digest, error) {
 		if _, err := f.Seek(0, io.SeekStart); err != nil {
 			return "", err
 		}
-		digest, err := digestFrom(ctx, f)
-		return string(digest), err
+		return digestFrom(ctx, f)
 	}
 	have, err := read(file)
 	if err != nil {
 		return fmt.Errorf("read the copy back: %w", err)
 	}
-	if have == string(m.Digest) {
+	if have == m.Digest {
 		return nil
 	}
 	if s, err := fstat(from); err != nil || !s.sameVersion(m.file) {

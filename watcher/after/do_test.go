@@ -405,6 +405,13 @@ func TestPutBackUndoesWhatACrashHasLeft(t *testing.T) {
 		if path, err := after.PutBack(aside); err == nil {
 			t.Errorf("put back a second time: %s", path)
 		}
+		if err := os.Link(w.file.Path, aside); err != nil {
+			t.Fatal(err)
+		}
+		if path, err := after.PutBack(aside); err != nil || path != w.file.Path {
+			t.Errorf("put back by half: %q, %v", path, err)
+		}
+		w.want(before)
 	}
 	for _, name := range []string{"clip.mp4", ".authenta-ingest", ".authenta-ingest.", ".authenta-ingest.check", ".authenta-ingest-writing.x.clip.mp4"} {
 		if _, ok := after.Hidden(name); ok {

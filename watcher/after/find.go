@@ -53,7 +53,7 @@ func (a *action) find(ctx context.Context) (err error) {
 // findIn looks for the judged version by one name. Another that a crash has left set aside is put back.
 func (a *action) findIn(ctx context.Context, d *folder, name string, isIt isIt) error {
 	aside := hidden(name, a.Drop)
-	if err := unlinkTwin(d, aside, name); err != nil {
+	if _, err := unlinkTwin(d, aside, name); err != nil {
 		return err
 	}
 	if found, err := a.take(ctx, d, aside, name, isIt); found || err != nil {
@@ -87,20 +87,21 @@ func (a *action) take(ctx context.Context, d *folder, at, was string, isIt isIt)
 	return found, err
 }
 
-// unlinkTwin removes a hidden name that is the second one of a file that has been put back by a link.
-func unlinkTwin(d *folder, aside, name string) error {
+// unlinkTwin removes a hidden name that is the second one of a file that has been put back by a link, and reports whether it
+// was.
+func unlinkTwin(d *folder, aside, name string) (bool, error) {
 	kept, err := d.lstat(aside)
 	if err != nil {
-		return ignoreMissing(err)
+		return false, ignoreMissing(err)
 	}
 	shown, err := d.lstat(name)
 	if err != nil {
-		return ignoreMissing(err)
+		return false, ignoreMissing(err)
 	}
 	if !kept.sameFile(shown) {
-		return nil
+		return false, nil
 	}
-	return d.remove("remove second name", aside)
+	return true, d.remove("remove second name", aside)
 }
 
 func ignoreMissing(err error) error {

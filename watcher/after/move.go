@@ -79,11 +79,14 @@ func PutBack(path string) (string, error) {
 		return "", fmt.Errorf("put back %s: %w", path, err)
 	}
 	defer d.close()
-	if now, err := putBack(d, name, names(was, drop)); err != nil {
-		return "", fmt.Errorf("put back %s: %w", path, err)
-	} else {
-		return d.path(now), nil
+	twin, err := unlinkTwin(d, name, was)
+	if err == nil && !twin {
+		was, err = putBack(d, name, names(was, drop))
 	}
+	if err != nil {
+		return "", fmt.Errorf("put back %s: %w", path, err)
+	}
+	return d.path(was), nil
 }
 
 // unlink removes the judged version.
