@@ -25,6 +25,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/authenta/authenta-ingest/queue"
+	"github.com/authenta/authenta-ingest/watcher/after"
 	"github.com/authenta/authenta-ingest/watcher/filter"
 )
 
@@ -37,6 +38,7 @@ type Options struct {
 	Videos  []queue.Model  // what judges videos
 	Settle  time.Duration  // a file is complete when nothing about it changed for this long; default 5s
 	Rescan  time.Duration  // between safety scans, give or take a quarter; default 5m
+	After   after.Plan     // what is done with a file once its answer is there; default: nothing
 	Filter  *filter.Filter // which files count; nil: all that may be media
 	Poll    Poll           // which folders are read over and over instead of listening for events; default PollAuto
 	Log     *slog.Logger   // default slog.Default()

@@ -21,6 +21,7 @@ import (
 	"github.com/authenta/authenta-ingest/queue/control"
 	"github.com/authenta/authenta-ingest/queue/embedded"
 	"github.com/authenta/authenta-ingest/watcher"
+	"github.com/authenta/authenta-ingest/watcher/after"
 	"github.com/authenta/authenta-ingest/worker"
 )
 
@@ -53,6 +54,9 @@ Its verdicts mean nothing, and what it judged is kept apart from the real state.
 			if slices.ContainsFunc(s.Dirs, func(dir string) bool { return sameFolder(dir, s.StateDir) || sameFolder(dir, sandboxState(s.StateDir)) }) {
 				mistakes.found = append(mistakes.found, errors.New("INGEST_STATE_DIR is a folder to watch: give it one of its own"))
 			}
+			if err := s.plan().Check(s.Dirs); err != nil {
+				mistakes.found = append(mistakes.found, err)
+			}
 			if !o.sandbox {
 				s.account(mistakes)
 			}
@@ -62,6 +66,10 @@ Its verdicts mean nothing, and what it judged is kept apart from the real state.
 			log := newLog(cmd.ErrOrStderr(), s.LogLevel)
 			for _, name := range unknown() {
 				log.Warn("this version knows no such setting; it is ignored", "setting", name)
+			}
+			if p := s.plan(); o.sandbox && (p.OnVerdict.Action != after.Keep || p.OnFailure.Action != after.Keep) {
+				log.Warn("the sandbox's verdicts mean nothing, and yet files are dealt with as if they did",
+					"INGEST_AFTER", p.OnVerdict, "INGEST_AFTER_FAIL", p.OnFailure)
 			}
 			return run(cmd.Context(), s, o, cmd.OutOrStdout(), cmd.ErrOrStderr(), log)
 		},
@@ -130,7 +138,7 @@ func run(ctx context.Context, s settings, o runOptions, stdout, stderr io.Writer
 	if err := broker.recover(ctx, q, log); err != nil {
 		return stopped(ctx, err)
 	}
-	d, err := newDaemon(s, q, client, []string{states}, log)
+	d, err := newDaemon(s, q, client, append(s.plan().Targets(s.Dirs...), states), log)
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
@@ -165,7 +173,7 @@ func newDaemon(s settings, q *queue.Queue, client *authenta.Client, exclude []st
 	}
 	watch, err := watcher.New(watcher.Options{
 		Queue: q, Dirs: s.Dirs, Exclude: exclude, Images: models(s.ModelImage), Videos: models(s.ModelVideo),
-		Settle: s.Settle, Rescan: s.Rescan, Filter: files, Poll: s.PollDirs, FollowSymlinks: s.FollowSymlinks, Host: host, Log: log,
+		Settle: s.Settle, Rescan: s.Rescan, Filter: files, After: s.plan(), Poll: s.PollDirs, FollowSymlinks: s.FollowSymlinks, Host: host, Log: log,
 	})
 	if err != nil {
 		return nil, err

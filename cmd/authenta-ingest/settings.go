@@ -18,6 +18,7 @@ import (
 	"github.com/authenta/authenta-ingest/queue"
 	"github.com/authenta/authenta-ingest/queue/embedded"
 	"github.com/authenta/authenta-ingest/watcher"
+	"github.com/authenta/authenta-ingest/watcher/after"
 	"github.com/authenta/authenta-ingest/watcher/filter"
 )
 
@@ -59,6 +60,9 @@ type settings struct {
 	DoneSuffix       string        `envconfig:"INGEST_DONE_SUFFIX" desc:"with .done, clip.mp4 counts only once clip.mp4.done is there too"`
 	FollowSymlinks   bool          `envconfig:"INGEST_FOLLOW_SYMLINKS" default:"false" desc:"take what symbolic links in a watched folder lead to, as far as that is in the folder too"`
 	Host             string        `envconfig:"INGEST_HOST" desc:"name of this machine among those that share an external NATS; empty is its host name"`
+	After            string        `envconfig:"INGEST_AFTER" default:"keep" desc:"what becomes of a file once its verdict is on its stream: keep, delete or move:DIR"`
+	AfterFail        string        `envconfig:"INGEST_AFTER_FAIL" default:"keep" desc:"likewise, of one that could not be judged"`
+	Sidecar          string        `envconfig:"INGEST_SIDECAR" default:"off" desc:"on writes the verdict beside the file, as NAME.verdict.json; a folder writes it there"`
 	Replicas         int           `envconfig:"INGEST_REPLICAS" default:"1" desc:"copies of streams and buckets on an external NATS cluster"`
 	Uploads          int           `envconfig:"INGEST_UPLOADS" default:"4" desc:"uploads at a time"`
 	InFlight         int           `envconfig:"INGEST_IN_FLIGHT" default:"100000" desc:"media awaiting a result, at most"`
@@ -174,6 +178,7 @@ func (s settings) check(m *mistakes) {
 	m.refuse(!validModels(s.ModelVideo), "INGEST_MODEL_VIDEO", s.ModelVideo, "models such as DF-1, comma-separated")
 	m.refuse(s.Settle <= 0, "INGEST_SETTLE", s.Settle, "more than 0")
 	m.refuse(s.Rescan <= 0, "INGEST_RESCAN", s.Rescan, "more than 0")
+	s.checkAfter(m)
 	m.refuse(s.Replicas < 1 || s.Replicas > 5, "INGEST_REPLICAS", s.Replicas, "1 to 5")
 	m.refuse(s.Uploads < 1, "INGEST_UPLOADS", s.Uploads, "1 or more")
 	m.refuse(s.InFlight < 1, "INGEST_IN_FLIGHT", s.InFlight, "1 or more")
@@ -209,6 +214,25 @@ func (m *mistakes) filter(name string, o filter.Options) {
 	for line := range strings.SplitSeq(err.Error(), "\n") {
 		m.found = append(m.found, fmt.Errorf("%s: %s", name, line))
 	}
+}
+
+// checkAfter notes what cannot be done with judged files.
+func (s settings) checkAfter(m *mistakes) {
+	_, err := after.ParsePolicy(s.After)
+	m.refuse(err != nil, "INGEST_AFTER", s.After, fmt.Sprint(err))
+	_, err = after.ParsePolicy(s.AfterFail)
+	m.refuse(err != nil, "INGEST_AFTER_FAIL", s.AfterFail, fmt.Sprint(err))
+	_, err = after.ParseSidecar(s.Sidecar)
+	m.refuse(err != nil, "INGEST_SIDECAR", s.Sidecar, fmt.Sprint("off, on, or ", err))
+}
+
+// plan is what is done with files afterwards. What check has refused is left out of it.
+func (s settings) plan() after.Plan {
+	var p after.Plan
+	p.OnVerdict, _ = after.ParsePolicy(s.After)
+	p.OnFailure, _ = after.ParsePolicy(s.AfterFail)
+	p.Sidecar, _ = after.ParseSidecar(s.Sidecar)
+	return p
 }
 
 // checkNATS notes what is wrong with how NATS is reached.

@@ -20,8 +20,9 @@ func TestEveryMistakeIsToldAtOnceAndNoSecret(t *testing.T) {
 		"AUTHENTA_API_KEY": "api_very-secret", "AUTHENTA_QUERY_RATE": "-1", "INGEST_LOG_LEVEL": "loud",
 		"INGEST_INCLUDE": "*.mp4,/srv/x.mp4,{a", "INGEST_EXCLUDE": "../x", "INGEST_MIN_SIZE": "2 GB", "INGEST_MAX_SIZE": "1MB",
 		"INGEST_MAX_DEPTH": "-1", "INGEST_DONE_SUFFIX": "*.done", "INGEST_FOLLOW_SYMLINKS": "some", "INGEST_POLL_DIRS": "10ms",
-		"INGEST_HOST": "a b",
-	}, "run", filepath.Join(w.inbox, "missing"))
+		"INGEST_HOST":  "a b",
+		"INGEST_AFTER": "move:" + w.inbox, "INGEST_AFTER_FAIL": "burn", "INGEST_SIDECAR": "..",
+	}, "run", w.inbox, filepath.Join(w.inbox, "missing"))
 	if code := p.wait(time.Minute); code != exitUsage {
 		t.Errorf("exit code %d, want %d", code, exitUsage)
 	}
@@ -33,6 +34,7 @@ func TestEveryMistakeIsToldAtOnceAndNoSecret(t *testing.T) {
 		`INGEST_INCLUDE: pattern "/srv/x.mp4": it is an absolute path`, `INGEST_INCLUDE: pattern "{a": `, `INGEST_EXCLUDE: pattern "../x": `,
 		"INGEST_MIN_SIZE=2 GB: want no more than INGEST_MAX_SIZE, which is 1MB", "INGEST_MAX_DEPTH: ", `INGEST_DONE_SUFFIX: suffix "*.done"`,
 		`INGEST_FOLLOW_SYMLINKS="some": want true or false`, `INGEST_POLL_DIRS="10ms": want auto, never, or an interval`, "INGEST_HOST=a b: ",
+		"INGEST_AFTER=", "INGEST_AFTER_FAIL=", "INGEST_SIDECAR=",
 	} {
 		if strings.Count(said, want) != 1 {
 			t.Errorf("%q is told %d times", want, strings.Count(said, want))

@@ -1,0 +1,8 @@
+package after
+
+import "golang.org/x/sys/unix"
+
+// renameNew renames, and fails if the new name is taken. Not every file system can do that.
+func renameNew(from int, name string, to int, newName string) error {
+	return unix.Renameat2(from, name, to, newName, unix.RENAME_NOREPLACE)
+}
