@@ -52,7 +52,7 @@ func (m *moving) fill(ctx context.Context, file, from *os.File) error {
 	if err == nil && !s.sameVersion(m.file) {
 		err = errChanged
 	}
-	for left := s.size; left > 0 && err == nil; left -= copyChunk {
+	for left := s.Size; left > 0 && err == nil; left -= copyChunk {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
@@ -70,7 +70,7 @@ func (m *moving) fill(ctx context.Context, file, from *os.File) error {
 	if err := m.disk.adopt(file, s); err != nil {
 		return err
 	}
-	times := []unix.Timespec{unix.NsecToTimespec(time.Now().UnixNano()), unix.NsecToTimespec(s.modTime.UnixNano())}
+	times := []unix.Timespec{unix.NsecToTimespec(time.Now().UnixNano()), unix.NsecToTimespec(s.ModTime.UnixNano())}
 	err = m.disk.do("set time", func() error {
 		return unix.UtimesNanoAt(m.to.fd(), filepath.Base(file.Name()), times, unix.AT_SYMLINK_NOFOLLOW)
 	})

@@ -498,22 +498,38 @@ func spoil(t *testing.T, dir string) {
 	}
 }
 
-// TestContentThatChangedUnderItsSizeAndTimeIsAnother is seen by the copy alone: nothing else reads the file.
+// Its inode's change time tells that something was done to it, and its content what.
 func TestContentThatChangedUnderItsSizeAndTimeIsAnother(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	f, err := os.OpenFile(w.file.Path, os.O_WRONLY, 0)
-	if err != nil {
-		t.Fatal(err)
+	for _, policy := range []string{"keep", "delete", "move:done"} {
+		for what, c := range map[string]struct {
+			content string
+			fate    after.Fate
+		}{
+			"changed": {strings.ToUpper(judged), after.Changed},
+			"touched": {judged, ""},
+		} {
+			t.Run(policy+", "+what, func(t *testing.T) {
+				t.Parallel()
+				w := newWorld(t)
+				f, err := os.OpenFile(w.file.Path, os.O_WRONLY, 0)
+				if err != nil {
+					t.Fatal(err)
+				}
+				_, err = f.WriteString(c.content)
+				if err := errors.Join(err, f.Close(), os.Chtimes(w.file.Path, time.Time{}, w.file.Version.ModTime)); err != nil {
+					t.Fatal(err)
+				}
+				r, err := plan(t, policy, "keep", "off").Do(t.Context(), w.file, yes)
+				if err != nil || (r.Fate == after.Changed) != (c.fate == after.Changed) {
+					t.Errorf("%+v, %v", r, err)
+				}
+				if r.Fate == after.Changed {
+					w.want(map[string]string{"root/a/b/clip.mp4": c.content})
+				}
+			})
+		}
 	}
-	_, err = f.WriteString(strings.ToUpper(judged))
-	if err := errors.Join(err, f.Close(), os.Chtimes(w.file.Path, time.Time{}, w.file.Version.ModTime)); err != nil {
-		t.Fatal(err)
-	}
-	p := plan(t, "move:done", "keep", "off")
-	p.Step = farAway
-	w.must(p, yes, after.Changed)
-	w.want(map[string]string{"root/a/b/clip.mp4": strings.ToUpper(judged)})
 }
 
 func TestARefusedFileIsMovedWithoutADigest(t *testing.T) {

@@ -111,10 +111,17 @@ func ignoreMissing(err error) error {
 	return err
 }
 
-// isVersion reports whether a file is the very one that was judged.
-func (a *action) isVersion(_ context.Context, _ *folder, _ string, s stat) (bool, error) {
-	v := a.Version
-	return s.inode == v.Inode && s.size == v.Size && s.modTime.Equal(v.ModTime), nil
+// isVersion reports whether a file is the very one that was judged. If it was touched since, in whatever way, its content
+// tells: our own renaming touches it, and so does who overwrites it and sets its old time again.
+func (a *action) isVersion(ctx context.Context, d *folder, name string, s stat) (bool, error) {
+	switch {
+	case !s.Alike(a.Version) || !s.regular():
+		return false, nil
+	case s.Same(a.Version) || a.Digest == "":
+		return true, nil
+	}
+	have, err := digestOf(ctx, d, name)
+	return have == a.Digest, err
 }
 
 // coarsest is how far apart a file's time and its copy's may be: FAT counts in two seconds.
@@ -122,10 +129,10 @@ const coarsest = 2 * time.Second
 
 // isCopy reports whether a file is the one that was judged, moved here, or a copy of it, made by an earlier try.
 func (a *action) isCopy(ctx context.Context, d *folder, name string, s stat) (bool, error) {
-	if same, _ := a.isVersion(ctx, d, name, s); same && (a.in == nil || s.device == a.file.device) {
-		return s.regular(), nil
+	if s.Alike(a.Version) && (a.in == nil || s.Device == a.file.Device) {
+		return a.isVersion(ctx, d, name, s)
 	}
-	if !s.regular() || s.size != a.Version.Size || s.modTime.Sub(a.Version.ModTime).Abs() > coarsest {
+	if !s.regular() || s.Size != a.Version.Size || s.ModTime.Sub(a.Version.ModTime).Abs() > coarsest {
 		return false, nil
 	}
 	want, err := a.digest(ctx)

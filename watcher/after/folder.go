@@ -7,9 +7,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/authenta/authenta-ingest/queue"
 )
 
 // A disk is what files are changed through, one named step at a time.
@@ -229,11 +230,9 @@ func (d *folder) failed(op, name string, err error) error {
 
 // A stat is what tells one file, and one version of it, from another.
 type stat struct {
-	device, inode uint64
-	size          int64
-	modTime       time.Time
-	mode          uint32 // type and permissions
-	uid, gid      int
+	queue.FileID
+	mode     uint32 // type and permissions
+	uid, gid int
 }
 
 // lstat looks at a name.
@@ -256,10 +255,7 @@ func fstat(f *os.File) (stat, error) {
 }
 
 func statOf(st unix.Stat_t) stat {
-	return stat{
-		device: uint64(st.Dev), inode: st.Ino, size: st.Size, modTime: time.Unix(st.Mtim.Unix()),
-		mode: uint32(st.Mode), uid: int(st.Uid), gid: int(st.Gid),
-	}
+	return stat{FileID: queue.FileIDOf(&st), mode: uint32(st.Mode), uid: int(st.Uid), gid: int(st.Gid)}
 }
 
 func (s stat) regular() bool { return s.mode&unix.S_IFMT == unix.S_IFREG }
@@ -268,9 +264,9 @@ func (s stat) regular() bool { return s.mode&unix.S_IFMT == unix.S_IFREG }
 func (s stat) permissions() fs.FileMode { return fs.FileMode(s.mode & 0o777) }
 
 // sameFile reports whether two names lead to one file.
-func (s stat) sameFile(t stat) bool { return s.device == t.device && s.inode == t.inode }
+func (s stat) sameFile(t stat) bool { return s.Device == t.Device && s.Inode == t.Inode }
 
 // sameVersion reports whether nothing shows that a file was written since.
 func (s stat) sameVersion(t stat) bool {
-	return s.sameFile(t) && s.mode&unix.S_IFMT == t.mode&unix.S_IFMT && s.size == t.size && s.modTime.Equal(t.modTime)
+	return s.sameFile(t) && s.mode&unix.S_IFMT == t.mode&unix.S_IFMT && s.Alike(t.FileID)
 }

@@ -213,7 +213,7 @@ func (m *moving) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if s.device == m.file.device && !m.far {
+	if s.Device == m.file.Device && !m.far {
 		return nil
 	}
 	return m.makeCopy(ctx)

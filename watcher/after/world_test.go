@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/authenta/authenta-ingest/queue"
 	"github.com/authenta/authenta-ingest/watcher/after"
 )
@@ -156,12 +158,11 @@ func digest(data string) queue.Digest {
 
 func versionOf(t testing.TB, path string) queue.FileID {
 	t.Helper()
-	info, err := os.Lstat(path)
-	if err != nil {
+	var st unix.Stat_t
+	if err := unix.Lstat(path, &st); err != nil {
 		t.Fatal(err)
 	}
-	st := info.Sys().(*syscall.Stat_t)
-	return queue.FileID{Device: uint64(st.Dev), Inode: st.Ino, Size: info.Size(), ModTime: info.ModTime()}
+	return queue.FileIDOf(&st)
 }
 
 // A way is one of the ways in which the same is done, by a policy or because of what the file system cannot do.
