@@ -152,7 +152,7 @@ func TestReadingTheStreamsGoesOnAfterTheBrokerWasAway(t *testing.T) {
 		})
 	}()
 	refuse := func(id string) {
-		if err := q.Refuse(context.Background(), drop(id), "text/plain", queue.Fault{Reason: queue.Unsupported}); err != nil {
+		if _, err := q.Refuse(context.Background(), drop(id), "text/plain", queue.Fault{Reason: queue.Unsupported}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -14,7 +14,7 @@ func TestFollowReadsWhatIsBehindAPositionAndThenWhatComes(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
 	refuse := func(i int) {
-		if err := s.Refuse(deadline(t), drop(fmt.Sprint(i)), "", queue.Fault{Reason: queue.Unsupported}); err != nil {
+		if _, err := s.Refuse(deadline(t), drop(fmt.Sprint(i)), "", queue.Fault{Reason: queue.Unsupported}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -67,7 +67,7 @@ func TestADamagedMessageDoesNotEndTheReading(t *testing.T) {
 	if _, err := s.conn.Request("authenta.failures.none.unsupported", []byte("{"), patience); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Refuse(deadline(t), drop("d"), "", queue.Fault{Reason: queue.Unsupported}); err != nil {
+	if _, err := s.Refuse(deadline(t), drop("d"), "", queue.Fault{Reason: queue.Unsupported}); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)

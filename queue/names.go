@@ -33,6 +33,12 @@ var keyPattern = regexp.MustCompile(`^[0-9a-f]{64}-[A-Za-z0-9][A-Za-z0-9-]{0,31}
 // Valid reports whether the key is one.
 func (k JobKey) Valid() bool { return keyPattern.MatchString(string(k)) }
 
+// Digest is the job's content.
+func (k JobKey) Digest() Digest { return Digest(k[:min(len(k), sha256.Size*2)]) }
+
+// Model is what judges it.
+func (k JobKey) Model() Model { return Model(k[min(len(k), sha256.Size*2+1):]) }
+
 // KeyOf returns the key of the job that judges a content under a model.
 func KeyOf(d Digest, m Model) JobKey { return JobKey(string(d) + "-" + string(m)) }
 

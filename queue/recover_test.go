@@ -173,7 +173,7 @@ func TestAFileWhoseDropIsInNoRecordIsForgotten(t *testing.T) {
 	entry := entryOf(refused)
 	entry.Jobs, entry.Reason = nil, queue.Unsupported
 	remember(t, s, entry)
-	if err := s.Refuse(deadline(t), refused.Drop, "text/plain", queue.Fault{Reason: queue.Unsupported}); err != nil {
+	if _, err := s.Refuse(deadline(t), refused.Drop, "text/plain", queue.Fault{Reason: queue.Unsupported}); err != nil {
 		t.Fatal(err)
 	}
 	before := time.Now()

@@ -24,8 +24,8 @@ type FileEntry struct {
 	Cached bool     `json:"cached,omitempty"` // one of its drops was answered at once
 	Reason Reason   `json:"reason,omitempty"` // why it was refused; empty: it was submitted
 
-	// Owed are the jobs whose answers are waited for before something is done with the file, in the order of Drops. Empty:
-	// nothing is to be done.
+	// Owed are the jobs whose answers are waited for before something is done with the file, in the order of Drops; an empty
+	// key stands for a refusal. No keys: nothing is to be done.
 	Owed []JobKey `json:"owed,omitempty"`
 
 	Since time.Time `json:"since,omitzero"` // when it was dealt with; an entry may be written again for the same version
@@ -109,20 +109,24 @@ func (r *Registry) Forget(ctx context.Context, k FileKey) error {
 type FileMark struct {
 	Key      FileKey
 	Print    FilePrint // of its FileID; 0: there is no entry any more
-	Refused  bool      // it could not be read
+	Again    bool      // it is to be dealt with again, see [FileEntry.Again]
 	Owed     bool      // something is to be done with it
 	Expiring bool      // it will go by itself
 }
 
+// Again reports whether a file is to be dealt with again, though it is the same: it may be readable by now, or what is to be
+// done with it after its refusal is not done.
+func (e FileEntry) Again() bool { return e.Reason == Unreadable || e.Reason != "" && len(e.Owed) > 0 }
+
 // Mark returns what Follow tells of an entry that is remembered.
 func (e FileEntry) Mark(k FileKey) FileMark {
-	return FileMark{Key: k, Print: e.File.Print(), Refused: e.Reason == Unreadable, Owed: len(e.Owed) > 0}
+	return FileMark{Key: k, Print: e.File.Print(), Again: e.Again(), Owed: len(e.Owed) > 0}
 }
 
 func (m FileMark) header() string {
 	s := strconv.FormatUint(uint64(m.Print), 16)
-	if m.Refused {
-		s += " refused"
+	if m.Again {
+		s += " again"
 	}
 	if m.Owed {
 		s += " owed"
@@ -138,7 +142,7 @@ func markOf(k FileKey, h nats.Header) FileMark {
 		return FileMark{Key: k}
 	}
 	return FileMark{
-		Key: k, Print: FilePrint(print), Refused: strings.Contains(rest, "refused"), Owed: strings.Contains(rest, "owed"),
+		Key: k, Print: FilePrint(print), Again: strings.Contains(rest, "again"), Owed: strings.Contains(rest, "owed"),
 		Expiring: h.Get(jetstream.MsgTTLHeader) != "",
 	}
 }

@@ -78,7 +78,7 @@ func TestARegistryIsFollowed(t *testing.T) {
 	want(mark)
 	<-caughtUp
 	e.Reason, e.Owed = queue.Unreadable, []queue.JobKey{"job"}
-	mark.Refused, mark.Owed = true, true
+	mark.Again, mark.Owed = true, true
 	must(r.Remember(deadline(t), k, e))
 	want(mark)
 	must(r.Forget(deadline(t), k))

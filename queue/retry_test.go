@@ -93,7 +93,7 @@ func TestFailuresAreFoundByWhatPeopleCallThem(t *testing.T) {
 	failed(t, s, a, queue.Fault{Reason: queue.Timeout})
 	failed(t, s, b, queue.Fault{Reason: queue.Rejected})
 	note := queue.Drop{ID: "note", URI: "file:///in/note"}
-	if err := s.Refuse(deadline(t), note, "text/plain", queue.Fault{Reason: queue.Unsupported}); err != nil {
+	if _, err := s.Refuse(deadline(t), note, "text/plain", queue.Fault{Reason: queue.Unsupported}); err != nil {
 		t.Fatal(err)
 	}
 	for name, want := range map[string][]queue.JobKey{

@@ -1,9 +1,7 @@
 package queue
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -202,12 +200,16 @@ func (q *Queue) answer(ctx context.Context, j Job, d Drop, cached bool) error {
 }
 
 // Refuse answers a drop that no job can be made of: no media, or nothing that can be read.
-func (q *Queue) Refuse(ctx context.Context, d Drop, contentType string, f Fault) error {
-	j := Job{Size: d.File.Size, ContentType: contentType, Fault: &f, EndedAt: time.Now().UTC()}
-	if err := q.publishFailure(ctx, j.failure(d)); err != nil {
-		return fmt.Errorf("refuse %s as %s: %w", d.URI, f.Reason, err)
+func (q *Queue) Refuse(ctx context.Context, d Drop, contentType string, f Fault) (Answer, error) {
+	j := Job{State: Failed, Size: d.File.Size, ContentType: contentType, Fault: &f, EndedAt: time.Now().UTC()}
+	message, err := q.message(j, d)
+	if err == nil {
+		err = q.publishFailure(ctx, j.failure(d))
 	}
-	return nil
+	if err != nil {
+		return Answer{}, fmt.Errorf("refuse %s as %s: %w", d.URI, f.Reason, err)
+	}
+	return Answer{Failed: true, Message: message}, nil
 }
 
 func (q *Queue) publishFailure(ctx context.Context, f Failure) error {
@@ -219,12 +221,9 @@ func (q *Queue) publishFailure(ctx context.Context, f Failure) error {
 }
 
 func (q *Queue) publishTerminal(ctx context.Context, subject string, id DropID, message any) error {
-	var data bytes.Buffer
-	encoder := json.NewEncoder(&data)
-	encoder.SetEscapeHTML(false) // people read the addresses in it
-	if err := encoder.Encode(message); err != nil {
-		return err
+	data, err := encode(message)
+	if err == nil {
+		_, _, err = q.publish(ctx, write{subject: subject, data: data, id: string(id), last: anySequence})
 	}
-	_, _, err := q.publish(ctx, write{subject: subject, data: bytes.TrimSpace(data.Bytes()), id: string(id), last: anySequence})
 	return err
 }

@@ -346,7 +346,7 @@ func TestARefusedDropGetsItsFailureOnce(t *testing.T) {
 	s := newStore(t)
 	d := submission("text", "/in/readme.txt").Drop
 	for range 2 {
-		if err := s.Refuse(deadline(t), d, "text/plain", queue.Fault{Reason: queue.Unsupported, Message: "no media"}); err != nil {
+		if _, err := s.Refuse(deadline(t), d, "text/plain", queue.Fault{Reason: queue.Unsupported, Message: "no media"}); err != nil {
 			t.Fatal(err)
 		}
 	}

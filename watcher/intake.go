@@ -59,7 +59,7 @@ func (w *Watcher) take(ctx context.Context, g sighting, buf []byte) (again bool)
 		return true
 	}
 	known := entry != nil && entry.File.Same(g.version)
-	if known && entry.Reason != queue.Unreadable {
+	if known && (!entry.Again() || w.debts.knows(g)) {
 		return false
 	}
 	c, err := read(ctx, g, buf)
@@ -70,7 +70,7 @@ func (w *Watcher) take(ctx context.Context, g sighting, buf []byte) (again bool)
 		return true
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
 		return false
-	case unreadable(err) && known:
+	case unreadable(err) && known && len(entry.Owed) == 0:
 		return false
 	case unreadable(err): // told once a version, tried at every scan
 		err = w.refuse(ctx, g, "", queue.Fault{Reason: queue.Unreadable, Message: err.Error()})
@@ -84,7 +84,7 @@ func (w *Watcher) take(ctx context.Context, g sighting, buf []byte) (again bool)
 // remembered is what the registry has of a file, if it has anything.
 func (w *Watcher) remembered(ctx context.Context, g sighting) (*queue.FileEntry, error) {
 	key := queue.FileKeyOf(g.path)
-	if _, ever := w.files.has(key, g.version); !ever {
+	if !w.files.hasAny(g.path) {
 		return nil, nil
 	}
 	return w.files.registry.Entry(ctx, key)
@@ -170,27 +170,44 @@ func (w *Watcher) submit(ctx context.Context, g sighting, c content, known *queu
 		return w.refuse(ctx, g, c.contentType, queue.Fault{Reason: queue.Unsupported, Message: what + " is no image or video that can be judged"})
 	}
 	entry := queue.FileEntry{URI: queue.FileURI(g.path), File: g.version, Since: time.Now().UTC()}
+	var subs []queue.Submission
+	owed := false
 	for _, model := range models {
-		drop := dropOf(g, c.digest, model)
-		entry.Drops = append(entry.Drops, drop.ID)
+		drop, key := dropOf(g, c.digest, model), queue.KeyOf(c.digest, model)
+		entry.Drops, entry.Owed = append(entry.Drops, drop.ID), append(entry.Owed, key)
 		if known != nil && slices.Contains(known.Drops, drop.ID) {
 			entry.Jobs, entry.Cached, entry.Since = known.Jobs, known.Cached, known.Since
+			owed = owed || len(known.Owed) > 0
 			continue
 		}
-		acceptance, err := w.submitOne(ctx, queue.Submission{
-			Drop: drop, Digest: c.digest, Size: g.version.Size, ContentType: c.contentType, Model: model,
-		})
+		owed = true
+		subs = append(subs, queue.Submission{Drop: drop, Digest: c.digest, Size: g.version.Size, ContentType: c.contentType, Model: model})
+	}
+	if owed = owed && w.debts.owes(false) && !w.viaLink(g.path); owed {
+		w.debts.expect(g, c.digest, entry.Drops, entry.Owed)
+	} else {
+		entry.Owed = nil
+	}
+	for _, s := range subs {
+		acceptance, err := w.submitOne(ctx, s)
 		if err != nil {
 			return err
 		}
 		if acceptance == queue.AcceptedAnswered {
 			entry.Cached = true
 		} else {
-			entry.Jobs = append(entry.Jobs, queue.KeyOf(c.digest, model))
+			entry.Jobs = append(entry.Jobs, queue.KeyOf(s.Digest, s.Model))
 		}
-		w.Log.Debug("taken in", "file", g.path, "model", model, "drop", drop.ID, "acceptance", acceptance)
+		w.Log.Debug("taken in", "file", g.path, "model", s.Model, "drop", s.Drop.ID, "acceptance", acceptance)
 	}
-	return w.files.remember(ctx, g.path, entry)
+	if err := w.files.remember(ctx, g.path, entry); err != nil || !owed {
+		return err
+	}
+	w.debts.remembered(g.path)
+	if known != nil || entry.Cached { // an answer may have been there before anybody listened
+		return w.debts.ask(ctx, g.path)
+	}
+	return nil
 }
 
 // submitOne puts a file on the queue, when that has room.
@@ -209,12 +226,20 @@ func (w *Watcher) submitOne(ctx context.Context, s queue.Submission) (queue.Acce
 // refuse answers a file with a failure instead, and remembers that.
 func (w *Watcher) refuse(ctx context.Context, g sighting, contentType string, fault queue.Fault) error {
 	drop := dropOf(g, queue.Digest(fault.Reason), "") // another refusal of the same version is another answer
-	if err := w.Queue.Refuse(ctx, drop, contentType, fault); err != nil {
-		return err
+	entry := queue.FileEntry{URI: drop.URI, File: g.version, Drops: []queue.DropID{drop.ID}, Reason: fault.Reason, Since: time.Now().UTC()}
+	owed := w.debts.owes(true) && !w.viaLink(g.path)
+	if owed {
+		entry.Owed = []queue.JobKey{""}
+		w.debts.expect(g, "", entry.Drops, entry.Owed)
 	}
-	return w.files.remember(ctx, g.path, queue.FileEntry{
-		URI: drop.URI, File: g.version, Drops: []queue.DropID{drop.ID}, Reason: fault.Reason, Since: time.Now().UTC(),
-	})
+	answer, err := w.Queue.Refuse(ctx, drop, contentType, fault)
+	if err == nil {
+		err = w.files.remember(ctx, g.path, entry)
+	}
+	if err == nil && owed {
+		w.debts.remembered(g.path, &answer)
+	}
+	return err
 }
 
 func dropOf(g sighting, d queue.Digest, m queue.Model) queue.Drop {

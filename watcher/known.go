@@ -22,7 +22,8 @@ type trace struct {
 	print    queue.FilePrint // of the version that was dealt with
 	scan     uint32          // the last one that has seen it; 0: none of this run
 	root     int16           // whose scans those are; see unplaced, foreign
-	refused  bool            // it could not be read: it is tried again at every scan
+	again    bool            // every scan has it dealt with again
+	owed     bool            // something is to be done with it
 	expiring bool            // it had vanished, and is about to be forgotten
 }
 
@@ -52,7 +53,7 @@ func (k *known) note(m queue.FileMark) {
 	if !ok {
 		t.root = unplaced
 	}
-	t.print, t.refused, t.expiring = m.Print, m.Refused, m.Expiring
+	t.print, t.again, t.owed, t.expiring = m.Print, m.Again, m.Owed, m.Expiring
 	k.files[m.Key] = t
 }
 
@@ -71,7 +72,36 @@ func (k *known) has(key queue.FileKey, id queue.FileID) (this, any bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	t, ok := k.files[key]
-	return ok && t.print == id.Print() && !t.refused, ok
+	return ok && t.print == id.Print() && !t.again, ok
+}
+
+// forget records that a file needs no remembering.
+func (k *known) forget(ctx context.Context, path string) error {
+	key := queue.FileKeyOf(path)
+	if err := k.registry.Forget(ctx, key); err != nil {
+		return err
+	}
+	k.note(queue.FileMark{Key: key})
+	return nil
+}
+
+// owed lists the files that something is to be done with.
+func (k *known) owed() []queue.FileKey {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	var keys []queue.FileKey
+	for key, t := range k.files {
+		if t.owed {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+// hasAny reports whether any version of a file was dealt with.
+func (k *known) hasAny(path string) bool {
+	_, any := k.has(queue.FileKeyOf(path), queue.FileID{})
+	return any
 }
 
 // see is has for a scan, which is noted.
@@ -85,7 +115,7 @@ func (k *known) see(key queue.FileKey, id queue.FileID, root int, scan uint32) (
 	}
 	t.root, t.scan = int16(root), scan
 	k.files[key] = t
-	return t.print == print && !t.refused, true, t.expiring
+	return t.print == print && !t.again, true, t.expiring
 }
 
 // place notes where a file was that no scan of this run has seen.

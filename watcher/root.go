@@ -56,10 +56,12 @@ func newRoot(w *Watcher, index int, path string) *root {
 
 // run scans the root at the start and from time to time, and parts of it when asked to, until ctx ends.
 func (r *root) run(ctx context.Context) error {
-	select {
-	case <-ctx.Done():
-		return nil
-	case <-r.files.loaded:
+	for _, ready := range []chan struct{}{r.files.loaded, r.debts.ready} {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ready:
+		}
 	}
 	r.scanWhole(ctx, false)
 	if ctx.Err() == nil {

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/authenta/authenta-ingest/queue"
+	"github.com/authenta/authenta-ingest/watcher/after"
 )
 
 const (
@@ -203,6 +204,10 @@ func (s *scan) read(ctx context.Context, path string, remote bool) (folders []st
 // entry looks at a name in a folder, and reports whether it is a folder to be entered.
 func (s *scan) entry(dir *os.File, e fs.DirEntry, remote bool) (folder bool) {
 	path := filepath.Join(dir.Name(), e.Name())
+	if drop, ok := after.Hidden(e.Name()); ok && e.Type().IsRegular() {
+		s.setAside(path, drop)
+		return false
+	}
 	switch {
 	case e.IsDir():
 		return s.entered(path)
@@ -220,6 +225,17 @@ func (s *scan) entry(dir *os.File, e fs.DirEntry, remote bool) (folder bool) {
 		}
 	}
 	return false
+}
+
+// setAside looks at a file that somebody was about to move or delete.
+func (s *scan) setAside(path string, drop queue.DropID) {
+	st, err := lstat(path)
+	if err == nil {
+		err = s.debts.putBack(sighting{path: path, version: queue.FileIDOf(&st)}, drop)
+	}
+	if err != nil {
+		s.cannotRead(path, err)
+	}
 }
 
 // file takes note of a file, unless it was dealt with.

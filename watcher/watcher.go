@@ -67,6 +67,7 @@ type Watcher struct {
 	files  *known
 	roots  []*root
 	events *events
+	debts  *debts
 
 	found   chan sighting // from scans to the loop; bounded, so that a scan waits for the intake
 	hints   *hints        // from events to the loop
@@ -110,6 +111,7 @@ func New(o Options) (*Watcher, error) {
 		caught:    make(chan struct{}),
 		pollEvery: o.Poll.every(),
 	}
+	w.debts = newDebts(w)
 	w.events = newEvents(o.Log, w.heard, w.lostEvents)
 	for i, dir := range dirs {
 		w.roots = append(w.roots, newRoot(w, i, dir))
@@ -180,6 +182,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 	w.events.open()
 	g.Go(func() error { return w.events.run(ctx) })
 	g.Go(func() error { return w.files.run(ctx) })
+	g.Go(func() error { return w.debts.run(ctx) })
 	for _, r := range w.roots {
 		g.Go(func() error { return r.run(ctx) })
 	}

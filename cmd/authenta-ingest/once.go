@@ -26,10 +26,10 @@ func (d *daemon) untilDone(ctx context.Context) error {
 	for {
 		if depths, err := d.queue.Depths(ctx); err == nil { // without an answer there is nothing to say yet
 			d.report.progress(depths)
-			if depths == (queue.Depths{}) {
+			if open, _ := d.watcher.Owing(); depths == (queue.Depths{}) && open == 0 {
 				return errOnceDone
 			}
-			if err := d.paused(depths); err != nil {
+			if err := d.paused(depths); err != nil && depths != (queue.Depths{}) {
 				return err
 			}
 		}

@@ -145,8 +145,14 @@ func (r *report) has(p queue.Position) bool {
 	return r.read.Verdicts >= p.Verdicts && r.read.Failures >= p.Failures
 }
 
-// conclude prints the summary of --once, and returns how the program ends. unread is how much could not be looked at.
-func (r *report) conclude(paused *exitError, unread int) error {
+// leftovers are what --once could not do, and that no message on the streams tells of.
+type leftovers struct {
+	unread int // files and folders that could not be looked at
+	undone int // files with which nothing could be done after they were judged
+}
+
+// conclude prints the summary of --once, and returns how the program ends. left is what could not be done besides.
+func (r *report) conclude(paused *exitError, left leftovers) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.clearBar()
@@ -158,10 +164,13 @@ func (r *report) conclude(paused *exitError, unread int) error {
 	for _, reason := range slices.Sorted(maps.Keys(r.reasons)) {
 		fmt.Fprintf(table, "failed: %s\t%d\n", reason, r.reasons[reason])
 	}
-	if unread > 0 {
-		fmt.Fprintf(table, "files and folders that cannot be read\t%d\n", unread)
+	if left.unread > 0 {
+		fmt.Fprintf(table, "files and folders that cannot be read\t%d\n", left.unread)
 	}
-	if r.judged()+r.failed()+unread == 0 && paused == nil {
+	if left.undone > 0 {
+		fmt.Fprintf(table, "files that could not be moved, deleted or given a sidecar\t%d\n", left.undone)
+	}
+	if r.judged()+r.failed()+left.unread == 0 && paused == nil {
 		fmt.Fprintf(table, "nothing new\t0\n")
 	}
 	if err := table.Flush(); err != nil {
@@ -170,7 +179,7 @@ func (r *report) conclude(paused *exitError, unread int) error {
 	switch {
 	case paused != nil:
 		return paused
-	case r.failed()+unread > 0:
+	case r.failed()+left.unread+left.undone > 0:
 		return &exitError{code: exitFailed}
 	}
 	return nil

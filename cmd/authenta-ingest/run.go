@@ -271,13 +271,18 @@ func (d *daemon) run(ctx context.Context, once bool) error {
 	baseErr := base.Wait()
 	switch exit, ok := errors.AsType[*exitError](err); {
 	case errors.Is(err, errOnceDone):
-		return d.report.conclude(nil, d.watcher.Unread())
+		return d.report.conclude(nil, d.leftovers())
 	case ok:
-		return d.report.conclude(exit, d.watcher.Unread())
+		return d.report.conclude(exit, d.leftovers())
 	case err != nil:
 		return &exitError{exitFailure, err}
 	case baseErr != nil:
 		return &exitError{exitFailure, baseErr}
 	}
 	return nil
+}
+
+func (d *daemon) leftovers() leftovers {
+	_, undone := d.watcher.Owing()
+	return leftovers{unread: d.watcher.Unread(), undone: undone}
 }

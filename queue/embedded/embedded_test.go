@@ -232,7 +232,7 @@ func TestASubscriberOverTCPSeesMessages(t *testing.T) {
 	if err := nc.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	if err := q.Refuse(deadline(t), submission(1).Drop, "", queue.Fault{Reason: queue.Unsupported}); err != nil {
+	if _, err := q.Refuse(deadline(t), submission(1).Drop, "", queue.Fault{Reason: queue.Unsupported}); err != nil {
 		t.Fatal(err)
 	}
 	msg, err := sub.NextMsg(patience)

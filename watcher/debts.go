@@ -1,0 +1,448 @@
+package watcher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
+
+	"github.com/authenta/authenta-ingest/queue"
+	"github.com/authenta/authenta-ingest/watcher/after"
+)
+
+const (
+	// actors is how many files may be dealt with at a time: each waits for the disk more than for anything else.
+	actors = 4
+	// retryEvery is how often it is looked whether something is to be tried again.
+	retryEvery = 10 * time.Second
+)
+
+// debts are the files that something is to be done with once their answers are on the streams. That they are, the streams
+// tell; what was said while nobody listened, the ledger. An entry of the registry says that a file is owed something, until
+// that is done, so that it is done after a crash as well.
+type debts struct {
+	*Watcher
+	ready chan struct{} // closed when no answer can be missed any more
+	due   *hints        // paths of files whose answers are there
+	told  rate.Sometimes
+
+	recalled atomic.Bool // what an earlier run has owed is known
+
+	mu   sync.Mutex
+	open map[string]*debt // by path
+}
+
+// A debt is a file that something is to be done with.
+type debt struct {
+	file    after.File
+	keys    []queue.JobKey // what judges it; an empty key is a refusal
+	drops   []queue.DropID // as which it is answered: after a retry, the latest
+	answers []*queue.Answer
+	safe    bool // the registry knows of it
+	done    bool // what was to be done is done, for now: a retry may bring another answer
+	acting  bool
+	again   bool // there was news meanwhile
+	wait    backoff
+	tryAt   time.Time // after something went wrong
+	asking  backoff
+	askAt   time.Time // when the ledger is asked for answers that were not heard
+}
+
+func newDebts(w *Watcher) *debts {
+	return &debts{
+		Watcher: w, ready: make(chan struct{}), due: newHints(), open: map[string]*debt{},
+		told: rate.Sometimes{First: 10, Interval: time.Minute},
+	}
+}
+
+// owes reports whether anything is to be done with files that are judged, or with those that are not.
+func (d *debts) owes(refused bool) bool {
+	p := d.After
+	return p.OnFailure.Action != after.Keep || p.Sidecar.On || !refused && p.OnVerdict.Action != after.Keep
+}
+
+// run pays until ctx ends.
+func (d *debts) run(ctx context.Context) error {
+	if !d.owes(false) {
+		d.recalled.Store(true)
+		close(d.ready)
+		return nil
+	}
+	from, err := d.Queue.End(ctx)
+	if ctx.Err() != nil {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	close(d.ready)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		return d.Queue.Follow(ctx, from, queue.Reader{
+			Verdict: func(v queue.Verdict, raw []byte, _ uint64) { d.hear(v.Head, queue.Answer{Message: raw}) },
+			Failure: func(f queue.Failure, raw []byte, _ uint64) { d.hear(f.Head, queue.Answer{Failed: true, Message: raw}) },
+		})
+	})
+	g.Go(func() error { d.recall(ctx); return nil })
+	paths := make(chan string)
+	g.Go(func() error { defer close(paths); d.dispatch(ctx, paths); return nil })
+	for range actors {
+		g.Go(func() error {
+			for path := range paths {
+				d.pay(ctx, path)
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// dispatch hands out what is due.
+func (d *debts) dispatch(ctx context.Context, paths chan<- string) {
+	tick := time.NewTicker(retryEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			for _, path := range d.retry(time.Now()) {
+				if err := d.ask(ctx, path); err != nil {
+					d.Log.Debug("answers are asked for again later", "file", path, "error", err)
+				}
+			}
+		case <-d.due.more:
+			due, _ := d.due.take()
+			for path := range due {
+				select {
+				case paths <- path:
+				case <-ctx.Done():
+					return
+				}
+			}
+		}
+	}
+}
+
+// retry has what went wrong tried again when it is time, and returns the files whose answers are to be asked for: they may
+// have been given before anybody listened.
+func (d *debts) retry(now time.Time) (ask []string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for path, debt := range d.open {
+		switch {
+		case debt.done && !d.files.hasAny(path): // it is forgotten
+			delete(d.open, path)
+		case debt.acting, !debt.safe:
+		case !debt.complete() && now.After(debt.askAt):
+			debt.askAt = now.Add(debt.asking.next())
+			ask = append(ask, path)
+		case debt.complete() && now.After(debt.tryAt) && !(debt.done && debt.tryAt.IsZero()):
+			d.due.add(path)
+		}
+	}
+	return ask
+}
+
+// expect notes, before anything is submitted, that something will be owed to a file.
+func (d *debts) expect(g sighting, digest queue.Digest, drops []queue.DropID, keys []queue.JobKey) {
+	debt := d.newDebt(g, digest, drops, keys)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.open[g.path] = debt
+}
+
+func (d *debts) newDebt(g sighting, digest queue.Digest, drops []queue.DropID, keys []queue.JobKey) *debt {
+	r := d.rootOf(g.path)
+	return &debt{
+		file: after.File{Root: r.path, Path: g.path, Version: g.version, Digest: digest, Drop: drops[0], Marker: r.Filter.Marker(g.path)},
+		keys: keys, drops: slices.Clone(drops), answers: make([]*queue.Answer, len(keys)),
+		wait: backoff{first: time.Minute, last: time.Hour}, asking: backoff{first: time.Minute, last: time.Hour},
+		askAt: time.Now().Add(time.Minute),
+	}
+}
+
+// knows reports whether something is owed to this version of a file.
+func (d *debts) knows(g sighting) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	debt := d.open[g.path]
+	return debt != nil && debt.safe && debt.file.Version.Same(g.version)
+}
+
+// remembered notes that the registry knows of a debt. answers are those that are there already.
+func (d *debts) remembered(path string, answers ...*queue.Answer) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	debt := d.open[path]
+	if debt == nil {
+		return
+	}
+	debt.safe = true
+	for i, a := range answers {
+		if debt.answers[i] == nil { // else it was heard
+			debt.answers[i] = a
+		}
+	}
+	d.settle(path, debt)
+}
+
+// hear takes note of a message on a stream.
+func (d *debts) hear(h queue.Head, a queue.Answer) {
+	path, err := queue.FilePath(h.URI)
+	if err != nil {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	debt := d.open[path]
+	if debt == nil {
+		return
+	}
+	for i, id := range debt.drops {
+		if h.ID == id || h.RetryOf != "" && h.RetryOf == id {
+			debt.drops[i], debt.answers[i] = h.ID, &a
+			debt.done, debt.tryAt = false, time.Time{}
+			d.settle(path, debt)
+		}
+	}
+}
+
+// settle has a debt paid whose answers are all there. The caller holds the lock.
+func (d *debts) settle(path string, debt *debt) {
+	if debt.complete() {
+		d.due.add(path)
+	}
+}
+
+func (d *debt) complete() bool { return d.safe && !slices.Contains(d.answers, nil) }
+
+// recall takes up what an earlier run has owed.
+func (d *debts) recall(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+		return
+	case <-d.files.loaded:
+	}
+	for _, key := range d.files.owed() {
+		if ctx.Err() != nil {
+			return
+		}
+		if err := d.recallOne(ctx, key); err != nil && ctx.Err() == nil {
+			d.Log.Warn("what is to be done with a file is found out at the next start", "error", err)
+		}
+	}
+	d.recalled.Store(true)
+}
+
+func (d *debts) recallOne(ctx context.Context, key queue.FileKey) error {
+	e, err := d.files.registry.Entry(ctx, key)
+	if err != nil || e == nil || e.Reason != "" { // a refused file is taken in again, and refused
+		return err
+	}
+	path, err := queue.FilePath(e.URI)
+	if err != nil || d.rootOf(path) == nil || len(e.Owed) != len(e.Drops) {
+		return err
+	}
+	debt := d.newDebt(sighting{path: path, version: e.File}, e.Owed[0].Digest(), e.Drops, e.Owed)
+	debt.safe = true
+	d.mu.Lock()
+	_, newer := d.open[path]
+	if !newer {
+		d.open[path] = debt
+	}
+	d.mu.Unlock()
+	if newer {
+		return nil
+	}
+	return d.ask(ctx, path)
+}
+
+// ask finds out which answers to a file are there already.
+func (d *debts) ask(ctx context.Context, path string) error {
+	d.mu.Lock()
+	debt := d.open[path]
+	if debt == nil {
+		d.mu.Unlock()
+		return nil
+	}
+	keys, drops := debt.keys, slices.Clone(debt.drops)
+	d.mu.Unlock()
+	answers := make([]*queue.Answer, len(keys))
+	for i, key := range keys {
+		a, err := d.Queue.Answer(ctx, key, drops[i], queue.FileURI(path))
+		if errors.Is(err, queue.ErrForgotten) {
+			return d.waive(ctx, path)
+		}
+		if err != nil {
+			return err
+		}
+		answers[i] = a
+	}
+	d.remembered(path, answers...)
+	return nil
+}
+
+// waive gives a debt up: nothing is done with the file.
+func (d *debts) waive(ctx context.Context, path string) error {
+	d.mu.Lock()
+	debt := d.open[path]
+	delete(d.open, path)
+	d.mu.Unlock()
+	if debt == nil {
+		return nil
+	}
+	return d.rewrite(ctx, debt, func(e *queue.FileEntry) { e.Owed = nil })
+}
+
+// pay does what is to be done with a file.
+func (d *debts) pay(ctx context.Context, path string) {
+	debt, answers := d.begin(path)
+	if debt == nil {
+		return
+	}
+	result, err := d.After.Do(ctx, debt.file, answers)
+	if err == nil {
+		err = d.paid(ctx, debt, answers, result)
+	}
+	d.end(ctx, path, debt, result, err)
+}
+
+// begin takes a debt that can be paid; nil: none.
+func (d *debts) begin(path string) (*debt, []after.Answer) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	debt := d.open[path]
+	if debt == nil || !debt.complete() {
+		return nil, nil
+	}
+	if debt.acting {
+		debt.again = true
+		return nil, nil
+	}
+	debt.acting, debt.again = true, false
+	answers := make([]after.Answer, len(debt.keys))
+	for i, a := range debt.answers {
+		answers[i] = after.Answer{Model: debt.keys[i].Model(), Failed: a.Failed, Message: a.Message}
+	}
+	return debt, answers
+}
+
+// paid has the registry know that a debt is paid. One to a file that failed stays: a retry may bring a verdict.
+func (d *debts) paid(ctx context.Context, debt *debt, answers []after.Answer, r after.Result) error {
+	failed := slices.ContainsFunc(answers, func(a after.Answer) bool { return a.Failed }) && debt.keys[0] != ""
+	switch {
+	case failed, r.Fate == after.Gone, r.Fate == after.Changed:
+		return nil
+	case r.Fate == after.Kept:
+		return d.rewrite(ctx, debt, func(e *queue.FileEntry) { e.Owed = nil })
+	}
+	return d.rewrite(ctx, debt, nil)
+}
+
+// rewrite changes the entry of a file, if it still is of that version; with no change, it is removed.
+func (d *debts) rewrite(ctx context.Context, debt *debt, change func(*queue.FileEntry)) error {
+	path := debt.file.Path
+	e, err := d.files.registry.Entry(ctx, queue.FileKeyOf(path))
+	switch {
+	case err != nil:
+		return err
+	case e == nil || !e.File.Same(debt.file.Version):
+		return nil
+	case change == nil:
+		return d.files.forget(ctx, path)
+	}
+	change(e)
+	return d.files.remember(ctx, path, *e)
+}
+
+// end notes what became of a debt.
+func (d *debts) end(ctx context.Context, path string, debt *debt, r after.Result, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	debt.acting = false
+	switch {
+	case d.open[path] != debt: // a new version was taken in meanwhile
+		return
+	case debt.again:
+		d.due.add(path)
+	case err != nil:
+		wait := debt.wait.next()
+		debt.tryAt = time.Now().Add(wait)
+		if ctx.Err() == nil {
+			d.told.Do(func() {
+				d.Log.Warn("what was to be done with a file could not be done; it is tried again", "file", path, "next_try", wait, "error", err)
+			})
+		}
+	case r.Fate == after.Gone: // or its disk is not mounted
+		debt.done, debt.tryAt = true, time.Now().Add(debt.wait.next())
+	case debt.keys[0] != "" && slices.ContainsFunc(debt.answers, func(a *queue.Answer) bool { return a.Failed }):
+		debt.done, debt.tryAt = true, time.Time{}
+		d.Log.Debug("done with a file that could not be judged", "file", path, "is", r.Fate, "at", r.Path)
+	default:
+		delete(d.open, path)
+		d.Log.Debug("done with a file", "file", path, "is", r.Fate, "at", r.Path)
+	}
+}
+
+// Owing counts the files that something is still to be done with, or waits for their answers; and those with which it could
+// not be done so far.
+func (w *Watcher) Owing() (open, failing int) {
+	d := w.debts
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, debt := range d.open {
+		switch {
+		case debt.done:
+		case debt.tryAt.IsZero():
+			open++
+		default:
+			failing++
+		}
+	}
+	if !d.recalled.Load() {
+		open++
+	}
+	return open, failing
+}
+
+// viaLink reports whether a file is reached through a link, which leaves it for others to move.
+func (w *Watcher) viaLink(path string) bool {
+	if !w.FollowSymlinks {
+		return false
+	}
+	real, err := filepath.EvalSymlinks(path)
+	return err != nil || real != path
+}
+
+// putBack gives a file its name again that was about to be moved or deleted when the daemon stopped, and of which nothing
+// is known any more.
+func (d *debts) putBack(g sighting, drop queue.DropID) error {
+	if time.Since(g.version.ChangeTime) < abandoned {
+		return nil
+	}
+	d.mu.Lock()
+	for _, debt := range d.open {
+		if debt.file.Drop == drop {
+			d.mu.Unlock()
+			return nil
+		}
+	}
+	d.mu.Unlock()
+	path, err := after.PutBack(g.path)
+	if err != nil {
+		return fmt.Errorf("a file that was set aside cannot get its name back: %w", err)
+	}
+	d.Log.Warn("a file that was set aside has its name back", "file", path)
+	return nil
+}
+
+// abandoned is how long a file must have been set aside until nobody is about to move or delete it.
+const abandoned = 10 * time.Minute
