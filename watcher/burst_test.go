@@ -19,7 +19,7 @@ func TestABurstOfFilesInNewFoldersArrivesWholeAndOnce(t *testing.T) {
 	w := newWorld(t)
 	r := w.run(func(o *Options) { o.Settle = burstSettle })
 	r.caughtUp()
-	w.burst(r, 50, 500)
+	w.burst(r, 50, 400)
 }
 
 // burst has 8 writers write files into new folders, as fast as they can, and sees that all arrive.

@@ -11,10 +11,12 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -389,6 +391,30 @@ func (w *world) remembered() int {
 		w.t.Fatal(err)
 	}
 	return int(s.CachedInfo().State.Msgs)
+}
+
+// awaitEntry waits until the registry has a file as it is now.
+func (w *world) awaitEntry(path string) {
+	w.t.Helper()
+	file := fileID(w.t, path)
+	await(w.t, fmt.Sprintf("%q is dealt with as it is now", path), func() bool {
+		entry, err := w.Entry(deadline(w.t), path)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		return entry != nil && entry.File.Same(file)
+	})
+}
+
+// fileID is what a path is now, by which the registry knows it.
+func fileID(t testing.TB, path string) queue.FileID {
+	t.Helper()
+	info, err := os.Lstat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	st := info.Sys().(*syscall.Stat_t)
+	return queue.FileID{Device: uint64(st.Dev), Inode: st.Ino, Size: info.Size(), ModTime: info.ModTime()}
 }
 
 // sentinel has a file arrive, after which what came before it in the same way would have arrived too. It returns its

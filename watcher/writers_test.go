@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -402,17 +401,6 @@ func (p *play) expand(word string) []string {
 		p.t.Fatalf("there never was a file below %s", dir)
 	}
 	return paths
-}
-
-// fileID is what a path is now, by which the registry knows it.
-func fileID(t testing.TB, path string) queue.FileID {
-	t.Helper()
-	info, err := os.Lstat(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	st := info.Sys().(*syscall.Stat_t)
-	return queue.FileID{Device: uint64(st.Dev), Inode: st.Ino, Size: info.Size(), ModTime: info.ModTime()}
 }
 
 // exec runs a program in the watched folder.
