@@ -19,7 +19,7 @@ func TestABurstOfFilesInNewFoldersArrivesWholeAndOnce(t *testing.T) {
 	w := newWorld(t)
 	r := w.run(func(o *Options) { o.Settle = burstSettle })
 	r.caughtUp()
-	w.burst(r, 50, 500)
+	w.burst(r, 50, 400)
 }
 
 // burst has 8 writers write files into new folders, as fast as they can, and sees that all arrive.
@@ -48,7 +48,9 @@ func (w *world) burst(r running, folders, files int) {
 		})
 	}
 	wait.Wait()
-	await(w.t, fmt.Sprintf("%d files arrive", files), func() bool { return w.remembered() >= files })
+	for n := w.remembered(); n < files; n = w.remembered() {
+		await(w.t, fmt.Sprintf("one more than %d of %d files arrives", n, files), func() bool { return w.remembered() > n })
+	}
 	r.stop()
 	w.scanned() // a second look finds nothing more
 	if paused.Load() {

@@ -94,6 +94,25 @@ func TestFoldersAreWatchedAgainWhenTheLimitIsRaised(t *testing.T) {
 	w.awaitArrivals(w.folders(50, 2)...)
 }
 
+func TestAPolledRootIsNotWatchedForEventsAndItsFilesArrive(t *testing.T) {
+	t.Parallel()
+	t.Skip("issue 5: Options.Poll")
+	if !inNamespaces(t) {
+		return
+	}
+	w := newWorld(t)
+	paths := w.folders(5, 1)
+	r := w.run() // issue 5: func(o *Options) { o.Poll = 50 * time.Millisecond }
+	r.caughtUp()
+	paths = append(paths, w.folders(6, 2)...)
+	w.awaitArrivals(paths...)
+	if n := watches(t); n > 0 {
+		t.Errorf("%d folders are watched", n)
+	}
+	r.stop()
+	w.wantOnly(paths...)
+}
+
 // watches counts the folders that this process watches.
 func watches(t *testing.T) (n int) {
 	t.Helper()

@@ -397,6 +397,19 @@ func (w *world) remembered() int {
 	return int(s.CachedInfo().State.Msgs)
 }
 
+// awaitEntry waits until the registry has a file as it is now.
+func (w *world) awaitEntry(path string) {
+	w.t.Helper()
+	file := seen(w.t, path).version
+	await(w.t, fmt.Sprintf("%q is dealt with as it is now", path), func() bool {
+		entry, err := w.entry(path)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		return entry != nil && entry.File.Same(file)
+	})
+}
+
 // sentinel has a file arrive, after which what came before it in the same way would have arrived too. It returns its
 // path.
 func (w *world) sentinel() string {

@@ -73,19 +73,6 @@ func (w *world) runAndRestart(ctx context.Context, r *rand.Rand) running {
 	}
 }
 
-// awaitEntry waits until the registry has a file as it is now.
-func (w *world) awaitEntry(path string) {
-	w.t.Helper()
-	file := seen(w.t, path).version
-	await(w.t, fmt.Sprintf("%q is dealt with as it is now", path), func() bool {
-		entry, err := w.entry(path)
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		return entry != nil && entry.File.Same(file)
-	})
-}
-
 // A state is what a file was when nobody wrote to it.
 type state struct {
 	path   string
