@@ -29,6 +29,8 @@ type FileEntry struct {
 	Owed []JobKey `json:"owed,omitempty"`
 
 	Since time.Time `json:"since,omitzero"` // when it was dealt with; an entry may be written again for the same version
+
+	revision uint64 // when it was read
 }
 
 // A FileKey names a file in a registry.
@@ -71,7 +73,7 @@ func (r *Registry) Entry(ctx context.Context, k FileKey) (*FileEntry, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the registry of files: %w", err)
 	}
-	var e FileEntry
+	e := FileEntry{revision: msg.Sequence}
 	if err := json.Unmarshal(msg.Data, &e); err != nil {
 		r.q.Log.Warn("the registry's entry of a file is damaged; it is taken for new", "entry", k.String(), "error", err)
 		return nil, nil
@@ -79,29 +81,31 @@ func (r *Registry) Entry(ctx context.Context, k FileKey) (*FileEntry, error) {
 	return &e, nil
 }
 
-// Remember records that a file was dealt with.
+// Remember records that a file was dealt with, whatever was recorded before.
 func (r *Registry) Remember(ctx context.Context, k FileKey, e FileEntry) error {
-	return r.write(ctx, k, e, 0)
+	return r.write(ctx, k, e, anySequence, 0)
 }
 
-// Expire has an entry go after ttl, which is in whole seconds, unless the file is remembered again.
-func (r *Registry) Expire(ctx context.Context, k FileKey, e FileEntry, ttl time.Duration) error {
-	return r.write(ctx, k, e, ttl)
+// Alter writes an entry over the one that it was read as, or returns ErrConflict. If it has a life, which is in whole
+// seconds, it goes by itself after that, unless it is written again.
+func (r *Registry) Alter(ctx context.Context, k FileKey, e FileEntry, life time.Duration) error {
+	return r.write(ctx, k, e, int64(e.revision), life)
 }
 
-func (r *Registry) write(ctx context.Context, k FileKey, e FileEntry, ttl time.Duration) error {
+func (r *Registry) write(ctx context.Context, k FileKey, e FileEntry, last int64, life time.Duration) error {
 	data, err := json.Marshal(e)
 	if err != nil {
 		return err
 	}
-	w := write{subject: r.subject(k.String()), data: data, last: anySequence, ttl: ttl, file: e.Mark(k).header()}
+	w := write{subject: r.subject(k.String()), data: data, last: last, ttl: life, file: e.Mark(k).header()}
 	_, _, err = r.q.publish(ctx, w)
 	return err
 }
 
-// Forget removes an entry.
-func (r *Registry) Forget(ctx context.Context, k FileKey) error {
-	_, _, err := r.q.publish(ctx, write{subject: r.subject(k.String()), last: anySequence, ttl: time.Minute, removal: true})
+// Forget removes an entry that was read, or returns ErrConflict if it was written since.
+func (r *Registry) Forget(ctx context.Context, k FileKey, e FileEntry) error {
+	w := write{subject: r.subject(k.String()), last: int64(e.revision), ttl: time.Minute, removal: true}
+	_, _, err := r.q.publish(ctx, w)
 	return err
 }
 

@@ -138,7 +138,7 @@ func (d *debts) retry(now time.Time) (ask []string) {
 	defer d.mu.Unlock()
 	for path, debt := range d.open {
 		switch {
-		case debt.done && !d.files.hasAny(path): // it is forgotten
+		case debt.done && !d.files.of(path, debt.file.Version).ever: // it is forgotten
 			delete(d.open, path)
 		case debt.acting, !debt.safe:
 		case !debt.complete() && now.After(debt.askAt):
@@ -349,18 +349,18 @@ func (d *debts) paid(ctx context.Context, debt *debt, answers []after.Answer, r 
 
 // rewrite changes the entry of a file, if it still is of that version; with no change, it is removed.
 func (d *debts) rewrite(ctx context.Context, debt *debt, change func(*queue.FileEntry)) error {
-	path := debt.file.Path
-	e, err := d.files.registry.Entry(ctx, queue.FileKeyOf(path))
+	key := queue.FileKeyOf(debt.file.Path)
+	e, err := d.files.registry.Entry(ctx, key)
 	switch {
 	case err != nil:
 		return err
 	case e == nil || !e.File.Same(debt.file.Version):
 		return nil
 	case change == nil:
-		return d.files.forget(ctx, path)
+		return d.files.forget(ctx, key, *e)
 	}
 	change(e)
-	return d.files.remember(ctx, path, *e)
+	return d.files.alter(ctx, key, *e, 0)
 }
 
 // end notes what became of a debt.

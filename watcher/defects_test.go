@@ -16,7 +16,7 @@ func TestNewFoldersDoNotPutOffTheScanOfAllOthers(t *testing.T) {
 	<-watcher.CaughtUp()
 	path := put(t, filepath.Join(w.dir, "a.jpg"), picture(1))
 	await(t, "the scan finds the file", func() bool {
-		watcher.roots[0].unseen.add(empty)
+		watcher.roots[0].toScan.add(empty)
 		return len(w.of(path)) == 1
 	})
 }

@@ -15,14 +15,16 @@ import (
 	"github.com/fsnotify/fsnotify"
 )
 
-// events hears of changes from the operating system, and turns them into hints. Its reader waits for nobody.
+// events hears of changes from the operating system, and hands them on. It knows which folder is watched under which path,
+// because inotify watches folders and fsnotify paths: a folder that was moved, or one that was made again, is watched in one
+// of the two only.
 type events struct {
 	heard   func(event fsnotify.Event) // must not block
 	lost    func()                     // some were, or begin to be heard: everything has to be looked at
 	log     *slog.Logger
 	retries backoff // of what the system has refused
 
-	mu      sync.Mutex
+	mu      sync.Mutex        // not held while anything is waited for
 	source  *fsnotify.Watcher // nil: there is none
 	ids     map[string]dirID  // the watched folders
 	paths   map[dirID]string
@@ -38,46 +40,52 @@ func newEvents(log *slog.Logger, heard func(fsnotify.Event), lost func()) *event
 	}
 }
 
-// watch has the changes in a folder heard of, and reports whether they will be.
-func (e *events) watch(path string, id dirID) bool {
+// A hearing says whether what happens in a folder is heard of.
+type hearing int
+
+const (
+	deaf      hearing = iota // it is not
+	listening                // it is, from now on
+	listened                 // it was, before
+)
+
+// watch has the changes in a folder heard of, if that can be.
+func (e *events) watch(path string, id dirID) hearing {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.ids[path] == id {
-		return true
-	}
-	if e.source == nil || e.why != nil && time.Now().Before(e.tryAt) {
+	if e.source == nil || e.why != nil && time.Now().Before(e.tryAt) && e.ids[path] != id {
 		e.refused[path] = struct{}{}
-		return false
+		return deaf
 	}
-	// A folder that was moved is watched under its old path, and another may have been at this one: the system keeps the
-	// watch of the folder, whatever its path is by now.
-	if was, ok := e.paths[id]; ok {
-		e.forget(was)
+	was := listening
+	if e.ids[path] == id {
+		was = listened // or so it seems: the system ends watches that nobody tells us of, as of what is unmounted
+	} else {
+		e.forget(e.paths[id]) // where it was before it was moved
+		e.forget(path)        // what was here before
+		_ = e.source.Remove(path)
 	}
-	e.forget(path)
-	_ = e.source.Remove(path) // what only fsnotify still knows of
 	switch err := e.source.Add(path); {
 	case err == nil:
 		e.ids[path], e.paths[id] = id, path
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fsnotify.ErrClosed): // there is nothing to be heard
-	default:
+	case isLimit(err):
 		e.refused[path] = struct{}{}
 		e.refuse(err)
-		return false
+		return deaf
+	default: // it is gone, or nobody may look into it
+		e.forget(path)
+		was = deaf
 	}
 	e.grant(path)
-	return true
+	return was
 }
 
-// release says that a folder is none of ours any more.
-func (e *events) release(path string) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.forget(path)
-	e.grant(path)
+// isLimit reports whether the system refuses to watch any more folders, and not this one.
+func isLimit(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOMEM)
 }
 
-// forget ends the watch of a folder.
+// forget ends the watch of a folder. The caller holds the lock.
 func (e *events) forget(path string) {
 	id, ok := e.ids[path]
 	if !ok {
@@ -90,8 +98,8 @@ func (e *events) forget(path string) {
 	}
 }
 
-// forgetAll ends the watches of a folder and of all in it.
-func (e *events) forgetAll(dir string) {
+// forgetBelow ends the watches of a folder and of all in it.
+func (e *events) forgetBelow(dir string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for path := range e.ids {
@@ -101,7 +109,7 @@ func (e *events) forgetAll(dir string) {
 	}
 }
 
-// forgetMoved ends the watches of folders in a folder that are not where they were.
+// forgetMoved ends the watches of folders below another that are not where they were.
 func (e *events) forgetMoved(dir string) {
 	e.mu.Lock()
 	ids := maps.Clone(e.ids)
@@ -110,13 +118,25 @@ func (e *events) forgetMoved(dir string) {
 		if !below(path, dir) {
 			continue
 		}
-		if st, err := stat(path); err != nil || dirIDOf(&st) != id {
-			e.release(path)
+		if st, err := stat(path); err == nil && dirIDOf(&st) == id {
+			continue
 		}
+		e.mu.Lock()
+		if e.ids[path] == id {
+			e.forget(path)
+		}
+		e.mu.Unlock()
 	}
 }
 
-// watches reports whether a folder is watched at this path.
+// release says that a folder need not be watched any more.
+func (e *events) release(path string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.grant(path)
+}
+
+// watches reports whether a folder is watched at this path, as far as is known.
 func (e *events) watches(path string) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -136,46 +156,80 @@ func (e *events) open() {
 	e.source = source
 }
 
-// run reads events until ctx ends.
+// run hears of changes until ctx ends.
 func (e *events) run(ctx context.Context) error {
-	for e.source == nil { // nobody else sets it
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(time.Until(e.tryAt)):
+	for ctx.Err() == nil {
+		if e.source == nil { // nobody else sets it
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(time.Until(e.tryAt)):
+			}
+			if e.open(); e.source == nil {
+				continue
+			}
+			e.lost()
 		}
-		if e.open(); e.source != nil {
+		if e.read(ctx) { // all watches are made anew: that a folder was replaced by another may be lost, too
+			e.open()
 			e.lost()
 		}
 	}
-	defer e.source.Close()
+	if e.source != nil {
+		e.read(ctx)
+	}
+	return nil
+}
+
+// read hears of changes until ctx ends, or some are lost, which it reports. It closes the source.
+func (e *events) read(ctx context.Context) (lost bool) {
+	source := e.source
+	overflow, drained := make(chan struct{}, 1), make(chan struct{})
+	go func() { // by itself, because fsnotify holds its lock while it hands over an error
+		defer close(drained)
+		for err := range source.Errors {
+			if !errors.Is(err, fsnotify.ErrEventOverflow) {
+				e.log.Debug("folder events", "error", err) // that a watch has ended by itself, for the most part
+				continue
+			}
+			select {
+			case overflow <- struct{}{}:
+			default:
+			}
+		}
+	}()
+	defer func() {
+		_ = source.Close() // it was only read from
+		<-drained
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.source = nil
+		clear(e.ids)
+		clear(e.paths)
+	}()
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
-		case event, ok := <-e.source.Events:
+			return false
+		case <-overflow:
+			e.log.Debug("folder events were lost; scanning")
+			return true
+		case event, ok := <-source.Events:
 			if !ok {
-				return errors.New("the event reader stopped")
+				return true
 			}
 			e.on(event)
-		case err, ok := <-e.source.Errors:
-			if !ok {
-				return errors.New("the event reader stopped")
-			}
-			e.log.Debug("folder events were lost; scanning", "error", err)
-			e.forgetAll("/") // that a folder was replaced by another may be lost, too
-			e.lost()
 		}
 	}
 }
 
-// on hands an event over. A folder that is gone from where it was is no longer watched there: another one may come, and
-// be given its inode.
+// on hands an event on. A folder that is gone from where it was is no longer watched there, nor are those in it: others may
+// come, and be given their inodes.
 func (e *events) on(event fsnotify.Event) {
-	if event.Name == "" {
-		return
-	}
-	if event.Has(fsnotify.Remove) || event.Has(fsnotify.Rename) {
+	switch {
+	case event.Has(fsnotify.Rename) && e.watches(event.Name):
+		e.forgetBelow(event.Name)
+	case event.Has(fsnotify.Remove): // it was empty
 		e.mu.Lock()
 		e.forget(event.Name)
 		e.mu.Unlock()
@@ -196,7 +250,7 @@ func (e *events) refuse(err error) {
 // grant notes that a folder is watched, or need not be. The caller holds the lock.
 func (e *events) grant(path string) {
 	delete(e.refused, path)
-	if e.why != nil && len(e.refused) == 0 {
+	if e.why != nil && e.source != nil && len(e.refused) == 0 {
 		e.why = nil
 		e.retries.reset()
 		e.log.Info("all folders are watched for events again")
@@ -214,6 +268,11 @@ func advice(err error) string {
 		return "too many files are open: raise the limit (ulimit -n, LimitNOFILE)"
 	}
 	return fmt.Sprintf("the system refuses it: %v", err)
+}
+
+// isGone reports whether nothing is at a path.
+func isGone(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
 }
 
 // A backoff doubles from one wait to the next.

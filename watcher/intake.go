@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -34,82 +35,95 @@ func (w *Watcher) intake(ctx context.Context) error {
 			return nil
 		case g = <-w.ready:
 		}
-		again := w.take(ctx, g, buf)
+		r := w.take(ctx, g, buf)
 		select {
 		case <-ctx.Done():
 			return nil
-		case w.results <- result{sighting: g, again: again}:
+		case w.results <- r:
 		}
 	}
 }
 
-// take deals with one complete file, and reports whether it has to be looked at again.
-func (w *Watcher) take(ctx context.Context, g sighting, buf []byte) (again bool) {
+// take deals with one complete file, unless it turns out not to be.
+func (w *Watcher) take(ctx context.Context, g sighting, buf []byte) (r result) {
 	if w.room.wait(ctx) != nil {
-		return true
+		return result{g, true}
+	}
+	if g.remote {
+		same, there := w.lookRemote(&g)
+		if !there || !same {
+			return result{g, there}
+		}
 	}
 	defer func() {
 		if v := recover(); v != nil {
-			again = w.crashed(ctx, g, v)
+			r = w.failed(ctx, g, w.crashed(ctx, g, v))
 		}
 	}()
 	entry, err := w.remembered(ctx, g)
 	if err != nil { // taken for new, it might be paid for again
-		w.waits(ctx, g, err)
-		return true
+		return w.failed(ctx, g, err)
 	}
-	known := entry != nil && entry.File.Same(g.version)
-	if known && (!entry.Again() || w.debts.knows(g)) {
-		return false
+	if entry != nil && entry.File.Same(g.version) && (!entry.Again() || w.debts.knows(g)) {
+		return result{g, false}
 	}
-	c, err := read(ctx, g, buf)
+	c, err := w.read(ctx, g, buf)
 	switch {
 	case err == nil:
 		err = w.submit(ctx, g, c, entry)
-	case errors.Is(err, errAltered):
-		return true
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
-		return false
-	case unreadable(err) && known && len(entry.Owed) == 0:
-		return false
-	case unreadable(err): // told once a version, tried at every scan
-		err = w.refuse(ctx, g, "", queue.Fault{Reason: queue.Unreadable, Message: err.Error()})
+	case errors.Is(err, errAltered), errors.Is(err, syscall.ELOOP): // a link is in its place
+		g.tries = 0
+		return result{g, true}
+	case isGone(err):
+		return result{g, false}
+	case unreadable(err):
+		err = w.refuseUnread(ctx, g, entry, err)
 	}
-	if err != nil {
-		w.waits(ctx, g, err)
-	}
-	return err != nil
+	return w.failed(ctx, g, err)
 }
 
 // remembered is what the registry has of a file, if it has anything.
 func (w *Watcher) remembered(ctx context.Context, g sighting) (*queue.FileEntry, error) {
-	key := queue.FileKeyOf(g.path)
-	if !w.files.hasAny(g.path) {
+	if !w.files.of(g.path, g.version).ever {
 		return nil, nil
 	}
-	return w.files.registry.Entry(ctx, key)
+	return w.files.registry.Entry(ctx, queue.FileKeyOf(g.path))
+}
+
+// failed is the result of dealing with a file. After an error it is tried again, and somebody is told the first time.
+func (w *Watcher) failed(ctx context.Context, g sighting, err error) result {
+	if err == nil {
+		return result{g, false}
+	}
+	level := slog.LevelWarn
+	if g.tries > 0 || ctx.Err() != nil {
+		level = slog.LevelDebug
+	}
+	w.Log.Log(ctx, level, "a file waits to be taken in", "file", g.path, "error", err)
+	g.tries++
+	return result{g, true}
+}
+
+// refuseUnread answers a file that may not be read with a failure: once a version, though it is tried at every scan. One that was
+// taken in while it could be read, and has not changed since but in its rights, has its answer.
+func (w *Watcher) refuseUnread(ctx context.Context, g sighting, known *queue.FileEntry, why error) error {
+	switch {
+	case known == nil:
+	case known.Reason == "" && known.File.Alike(g.version), known.File.Same(g.version) && len(known.Owed) == 0:
+		return nil
+	}
+	return w.refuse(ctx, g, "", queue.Fault{Reason: queue.Unreadable, Message: why.Error()})
 }
 
 // crashed refuses a file that has made the intake panic: it would do so again and again.
-func (w *Watcher) crashed(ctx context.Context, g sighting, v any) (again bool) {
+func (w *Watcher) crashed(ctx context.Context, g sighting, v any) error {
 	w.Log.Error("taking a file in has panicked", "file", g.path, "panic", v, "stack", string(debug.Stack()))
-	err := w.refuse(ctx, g, "", queue.Fault{Reason: queue.Crash, Message: fmt.Sprintf("taking it in has panicked: %v", v)})
-	if err != nil {
-		w.waits(ctx, g, err)
-	}
-	return err != nil
+	return w.refuse(ctx, g, "", queue.Fault{Reason: queue.Crash, Message: fmt.Sprintf("taking it in has panicked: %v", v)})
 }
 
 // unreadable reports whether an error is the file's own, and not one that the next try may not meet.
 func unreadable(err error) bool {
 	return errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EIO)
-}
-
-// waits says why a file is not dealt with now.
-func (w *Watcher) waits(ctx context.Context, g sighting, err error) {
-	if ctx.Err() == nil {
-		w.Log.Warn("a file waits to be taken in", "file", g.path, "error", err)
-	}
 }
 
 // A content is what reading a file found.
@@ -123,8 +137,8 @@ type content struct {
 var errAltered = errors.New("altered while it was read")
 
 // read finds out what a file is and, if that can be media, hashes all of it.
-func read(ctx context.Context, g sighting, buf []byte) (content, error) {
-	f, err := openFile(g.path)
+func (w *Watcher) read(ctx context.Context, g sighting, buf []byte) (content, error) {
+	f, err := w.openFile(g.path)
 	if err != nil {
 		return content{}, err
 	}

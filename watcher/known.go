@@ -2,7 +2,9 @@ package watcher
 
 import (
 	"context"
+	"errors"
 	"sync"
+	"time"
 
 	"github.com/authenta/authenta-ingest/queue"
 )
@@ -67,22 +69,52 @@ func (k *known) remember(ctx context.Context, path string, e queue.FileEntry) er
 	return nil
 }
 
-// has reports whether a version of a file was dealt with for good, and whether any was.
-func (k *known) has(key queue.FileKey, id queue.FileID) (this, any bool) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	t, ok := k.files[key]
-	return ok && t.print == id.Print() && !t.again, ok
+// alter writes an entry that was read, with what was changed in it, unless somebody else has changed it: then it is of
+// another version. With a life, it goes by itself after that.
+func (k *known) alter(ctx context.Context, key queue.FileKey, e queue.FileEntry, life time.Duration) error {
+	err := k.registry.Alter(ctx, key, e, life)
+	if errors.Is(err, queue.ErrConflict) {
+		return nil
+	}
+	if err == nil {
+		mark := e.Mark(key)
+		mark.Expiring = life > 0
+		k.note(mark)
+	}
+	return err
 }
 
-// forget records that a file needs no remembering.
-func (k *known) forget(ctx context.Context, path string) error {
-	key := queue.FileKeyOf(path)
-	if err := k.registry.Forget(ctx, key); err != nil {
-		return err
+// A memory is what is known of a file.
+type memory struct {
+	ever     bool // some version of it was dealt with
+	done     bool // this version was, for good
+	expiring bool // it had vanished
+}
+
+func (t trace) memoryOf(id queue.FileID) memory {
+	return memory{ever: true, done: t.print == id.Print() && !t.again, expiring: t.expiring}
+}
+
+// of returns what is known of a version of a file.
+func (k *known) of(path string, id queue.FileID) memory {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if t, ok := k.files[queue.FileKeyOf(path)]; ok {
+		return t.memoryOf(id)
 	}
-	k.note(queue.FileMark{Key: key})
-	return nil
+	return memory{}
+}
+
+// forget removes an entry that was read, likewise.
+func (k *known) forget(ctx context.Context, key queue.FileKey, e queue.FileEntry) error {
+	err := k.registry.Forget(ctx, key, e)
+	if errors.Is(err, queue.ErrConflict) {
+		return nil
+	}
+	if err == nil {
+		k.note(queue.FileMark{Key: key})
+	}
+	return err
 }
 
 // owed lists the files that something is to be done with.
@@ -98,24 +130,17 @@ func (k *known) owed() []queue.FileKey {
 	return keys
 }
 
-// hasAny reports whether any version of a file was dealt with.
-func (k *known) hasAny(path string) bool {
-	_, any := k.has(queue.FileKeyOf(path), queue.FileID{})
-	return any
-}
-
-// see is has for a scan, which is noted.
-func (k *known) see(key queue.FileKey, id queue.FileID, root int, scan uint32) (this, any, expiring bool) {
-	print := id.Print()
+// see is of, for a scan, which is noted.
+func (k *known) see(key queue.FileKey, id queue.FileID, root int, scan uint32) memory {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	t, ok := k.files[key]
 	if !ok {
-		return false, false, false
+		return memory{}
 	}
 	t.root, t.scan = int16(root), scan
 	k.files[key] = t
-	return t.print == print && !t.again, true, t.expiring
+	return t.memoryOf(id)
 }
 
 // place notes where a file was that no scan of this run has seen.
@@ -128,8 +153,8 @@ func (k *known) place(key queue.FileKey, root int) {
 	}
 }
 
-// unseen lists the files of a root that its latest scan has not seen, and those that may be its; at most limit.
-func (k *known) unseen(root int, scan uint32, limit int) []queue.FileKey {
+// missing lists the files of a root that its latest scan has not seen, and those that may be its; at most limit.
+func (k *known) missing(root int, scan uint32, limit int) []queue.FileKey {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	var keys []queue.FileKey

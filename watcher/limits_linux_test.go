@@ -96,13 +96,12 @@ func TestFoldersAreWatchedAgainWhenTheLimitIsRaised(t *testing.T) {
 
 func TestAPolledRootIsNotWatchedForEventsAndItsFilesArrive(t *testing.T) {
 	t.Parallel()
-	t.Skip("issue 5: Options.Poll")
 	if !inNamespaces(t) {
 		return
 	}
 	w := newWorld(t)
 	paths := w.folders(5, 1)
-	r := w.run() // issue 5: func(o *Options) { o.Poll = 50 * time.Millisecond }
+	r := w.run(func(o *Options) { o.Poll = Poll(50 * time.Millisecond) })
 	r.caughtUp()
 	paths = append(paths, w.folders(6, 2)...)
 	w.awaitArrivals(paths...)

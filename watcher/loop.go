@@ -26,7 +26,6 @@ func (w *Watcher) loop(ctx context.Context) error {
 	first, caught := w.firstScan, w.caught // nil once closed
 	for {
 		t.settle()
-		w.waiting.Store(int64(t.waiting()))
 		if first == nil && caught != nil && t.idle() && len(w.found) == 0 {
 			close(caught)
 			caught = nil
@@ -61,9 +60,10 @@ func (w *Watcher) loop(ctx context.Context) error {
 	}
 }
 
-// sighted takes note of what a scan has found.
+// sighted takes note of what a scan has found, perhaps a while ago.
 func (w *Watcher) sighted(t *triage, g sighting) {
-	if t.see(g) && g.missed {
+	was := w.files.of(g.path, g.version)
+	if !was.done && t.see(g) && g.missed && !was.ever {
 		w.rootOf(g.path).foundByScan(g.path)
 	}
 }
@@ -86,26 +86,14 @@ func (w *Watcher) lookAtHints(t *triage) {
 }
 
 func (w *Watcher) hinted(t *triage, r *root, g sighting) {
-	switch done, ever := w.files.has(queue.FileKeyOf(g.path), g.version); {
-	case done:
+	was := w.files.of(g.path, g.version)
+	if was.done {
 		return
-	case !ever:
+	}
+	if !was.ever {
 		r.foundByHint()
 	}
 	t.hint(g)
-}
-
-// drained waits until the loop has dealt with nearly all that was found.
-func (w *Watcher) drained(ctx context.Context) {
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for w.waiting.Load() > backlog {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
 }
 
 // A triage sorts sightings into files that may still be written, and files that are complete. Only the loop touches it.
@@ -194,10 +182,14 @@ func (t *triage) settle() {
 func (t *triage) done(r result) {
 	touched := t.taken[r.path].touched
 	delete(t.taken, r.path)
-	if touched || r.again {
-		if g, ok := t.look(r.sighting); ok {
-			t.settling.wait(g, time.Now())
-		}
+	if !touched && !r.again {
+		return
+	}
+	if touched {
+		r.tries = 0
+	}
+	if g, ok := t.look(r.sighting); ok {
+		t.settling.wait(g, time.Now())
 	}
 }
 
@@ -217,11 +209,11 @@ func (r *root) look(path string) (sighting, bool) {
 	case err != nil:
 	case isFolder(&st):
 		if path == r.path || r.entered(path) {
-			r.unseen.add(path)
+			r.toScan.add(path)
 		}
 	case isLink(&st):
 		if r.FollowSymlinks && (r.counts(path) || r.entered(path)) {
-			r.unseen.add(filepath.Dir(path))
+			r.toScan.add(filepath.Dir(path))
 		}
 	case isRegular(&st) && r.counts(path):
 		g := sighting{path: path, version: queue.FileIDOf(&st)}
@@ -230,16 +222,18 @@ func (r *root) look(path string) (sighting, bool) {
 	return sighting{}, false
 }
 
-// lookAgain returns what the path of a sighting is now; false: no file that counts. What others write to is opened for that,
-// because what their file system says of a file may be a minute old until then.
+// lookAgain returns what the path of a sighting is now; false: no file that counts. What is on another machine is looked at
+// by the intake: that may take long, and the loop is for all.
 func (w *Watcher) lookAgain(g sighting) (sighting, bool) {
-	r := w.rootOf(g.path)
 	if g.remote {
-		return g, r.lookOpen(&g) && r.admits(g)
+		return g, true
 	}
+	r := w.rootOf(g.path)
 	st, err := lstat(g.path)
-	if err == nil && isLink(&st) && w.FollowSymlinks {
-		st, err = stat(g.path)
+	if err == nil && isLink(&st) {
+		if _, ok := r.target(g.path); ok {
+			st, err = stat(g.path)
+		}
 	}
 	if err != nil || !isRegular(&st) {
 		return g, false
@@ -248,18 +242,28 @@ func (w *Watcher) lookAgain(g sighting) (sighting, bool) {
 	return g, r.admits(g)
 }
 
-func (r *root) lookOpen(g *sighting) bool {
-	f, err := openFile(g.path)
+// lookRemote looks at a file on another machine, and reports whether it still is what it was. It is opened for that, because
+// what its file system says of it may be a minute old until then. If it is not, the sighting becomes what it is now.
+func (w *Watcher) lookRemote(g *sighting) (same, there bool) {
+	f, err := w.openFile(g.path)
 	if err != nil {
-		return false
+		return true, !isGone(err) // reading it will fail as well, and say why
 	}
 	defer f.Close()
 	id, regular, err := queue.FileIDOfOpen(f)
+	if err != nil || !regular {
+		return false, false
+	}
+	same = id.Same(g.version)
 	g.version = id
-	return err == nil && regular
+	return same, w.rootOf(g.path).admits(*g)
 }
 
-// openFile opens a file to read it. A pipe in its place would be waited for.
-func openFile(path string) (*os.File, error) {
-	return os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+// openFile opens a file to read it. A pipe in its place would be waited for, and a link lead to anywhere.
+func (w *Watcher) openFile(path string) (*os.File, error) {
+	flags := os.O_RDONLY | syscall.O_NONBLOCK
+	if !w.FollowSymlinks {
+		flags |= syscall.O_NOFOLLOW
+	}
+	return os.OpenFile(path, flags, 0)
 }

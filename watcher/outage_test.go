@@ -132,7 +132,7 @@ func TestAFileIsNotTakenForNewWhileTheRegistryCannotBeRead(t *testing.T) {
 	defer cancel()
 	watcher := w.watcher()
 	watcher.files.note(queue.FileMark{Key: queue.FileKeyOf(path), Print: 1}) // as another version
-	again := watcher.take(ctx, settled, make([]byte, 4096))
+	again := watcher.take(ctx, settled, make([]byte, 4096)).again
 	if n := w.queued(); n != 0 || !again {
 		t.Errorf("%d jobs on the queue, want none; again: %v, want true", n, again)
 	}
@@ -158,7 +158,7 @@ func TestAFileIsNotRefusedForWantOfDescriptors(t *testing.T) {
 	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &none); err != nil {
 		t.Fatal(err)
 	}
-	again := watcher.take(ctx, settled, buf)
+	again := watcher.take(ctx, settled, buf).again
 	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		t.Fatal(err)
 	}

@@ -10,8 +10,6 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 const (
@@ -28,29 +26,32 @@ type root struct {
 	*Watcher
 	index  int
 	path   string
-	unseen *hints // folders to scan; shared
+	toScan *hints // folders; shared
 
 	scans   uint32 // whole ones so far
-	polled  map[string]struct{}
 	missing bool
-	place   place            // where it was when it was last there
-	trouble map[string]error // what could not be read when it was last tried
-	lost    atomic.Bool      // events were, since the last whole scan; shared
-	missed  atomic.Int32     // files in a row that only a safety scan has found; shared
-	unheard atomic.Bool      // it sends no events, whatever the system says; shared
-	unread  atomic.Int64     // len(trouble); shared
+	place   place               // where it was when it was last there
+	polled  map[string]struct{} // folders that send no events
+	trouble map[string]error    // what could not be read when it was last tried
+	links   map[string]struct{} // links to folders that the last whole scan knew of
+
+	lost   atomic.Bool  // events were, since the last safety scan; shared
+	missed atomic.Int32 // files in a row that only a safety scan has found; shared
+	silent atomic.Bool  // it sends no events, whatever the system says; shared
+	unread atomic.Int64 // len(trouble); shared
 }
 
 // A place is where in the file systems a root is.
 type place struct {
 	dirID
+	mount   uint64
 	mounted bool // a file system begins there
 }
 
 func newRoot(w *Watcher, index int, path string) *root {
 	return &root{
-		Watcher: w, index: index, path: path, unseen: newHints(),
-		polled: map[string]struct{}{}, trouble: map[string]error{},
+		Watcher: w, index: index, path: path, toScan: newHints(),
+		polled: map[string]struct{}{}, trouble: map[string]error{}, links: map[string]struct{}{},
 	}
 }
 
@@ -84,10 +85,10 @@ func (r *root) run(ctx context.Context) error {
 			r.poll(ctx)
 			poll.Reset(r.pollIn(time.Since(began)))
 		case <-check.C:
-			if r.moved() {
+			if r.moved() || r.unheard() {
 				r.scanWhole(ctx, false)
 			}
-		case <-r.unseen.more:
+		case <-r.toScan.more:
 			r.scanParts(ctx)
 		}
 	}
@@ -105,8 +106,8 @@ func (r *root) pollIn(took time.Duration) time.Duration {
 
 // scanParts scans the folders that were asked for.
 func (r *root) scanParts(ctx context.Context) {
-	dirs, all := r.unseen.take()
-	if all {
+	dirs, all := r.toScan.take()
+	if all || r.moved() || r.unheard() {
 		r.scanWhole(ctx, false)
 		return
 	}
@@ -115,8 +116,9 @@ func (r *root) scanParts(ctx context.Context) {
 	}
 }
 
-// there finds out whether the root is there. If it is not, its files are waited for: they are not gone.
-func (r *root) there(ctx context.Context) bool {
+// arrive takes up the root as it is now, and reports whether it is there. If it is not, its files are waited for: they are
+// not gone.
+func (r *root) arrive(ctx context.Context) bool {
 	now, err := placeOf(r.path)
 	if err == nil && r.place.mounted && !now.mounted {
 		err = errors.New("nothing is mounted there any more")
@@ -134,22 +136,25 @@ func (r *root) there(ctx context.Context) bool {
 		r.tell(ctx, "folder_back", nil)
 	}
 	if r.missing || now != r.place {
-		r.events.forgetAll(r.path) // the watches were of what was there before
+		r.events.forgetBelow(r.path) // the watches were of what was there before
 	}
 	r.missing, r.place = false, now
 	return true
 }
 
-// moved reports whether the root is another folder than when it was last looked at, or is there again.
+// moved reports whether the root is not what it was when it was last scanned.
 func (r *root) moved() bool {
 	now, err := placeOf(r.path)
-	switch {
-	case r.missing:
+	if r.missing {
 		return err == nil && (now.mounted || !r.place.mounted)
-	case err != nil:
-		return true
 	}
-	return now != r.place
+	return err != nil || now != r.place
+}
+
+// unheard reports whether the root is neither watched nor polled any more: it was moved away and back.
+func (r *root) unheard() bool {
+	_, polled := r.polled[r.path]
+	return !r.missing && !polled && !r.events.watches(r.path)
 }
 
 func placeOf(path string) (place, error) {
@@ -160,7 +165,7 @@ func placeOf(path string) (place, error) {
 	if err != nil {
 		return place{}, err
 	}
-	p := place{dirID: dirIDOf(&st)}
+	p := place{dirID: dirIDOf(&st), mount: mountID(path)}
 	if up, err := stat(filepath.Dir(path)); err == nil {
 		p.mounted = up.Dev != st.Dev
 	}
@@ -168,23 +173,21 @@ func placeOf(path string) (place, error) {
 }
 
 // foundByHint notes that events tell of new files.
-func (r *root) foundByHint() { r.missed.Store(0) }
-
-// foundByScan notes that a safety scan has found a file of which an event should have told.
-func (r *root) foundByScan(path string) {
-	if r.missed.Add(1) == maxMissed && !r.unheard.Swap(true) {
-		r.Log.Warn("events do not tell of new files in a watched folder; it is polled from now on",
-			"folder", r.path, "found", path, "every", r.pollEvery)
-		r.unseen.addAll()
+func (r *root) foundByHint() {
+	r.missed.Store(0)
+	if r.silent.Swap(false) {
+		r.Log.Info("events tell of new files in a watched folder again", "folder", r.path)
+		r.toScan.addAll()
 	}
 }
 
-// sendsEvents reports whether a folder's changes will be heard of. If they are not, it is polled, unless the settings say never.
-func (r *root) sendsEvents(path string, st *unix.Stat_t, remote bool) bool {
-	if r.Poll.always() || remote || r.unheard.Load() {
-		return false
+// foundByScan notes that a safety scan has found a file of which an event should have told.
+func (r *root) foundByScan(path string) {
+	if r.missed.Add(1) >= maxMissed && r.Poll != PollNever && !r.silent.Swap(true) {
+		r.Log.Warn("events do not tell of new files in a watched folder; it is polled from now on",
+			"folder", r.path, "found", path, "every", r.pollEvery)
+		r.toScan.addAll()
 	}
-	return r.events.watch(path, dirIDOf(st))
 }
 
 // rel is a path below the root, as the filter has it.
@@ -217,6 +220,15 @@ func (r *root) admits(g sighting) bool {
 	}
 	_, err := lstat(marker)
 	return err == nil
+}
+
+// target returns where a link leads, if links are followed and that is in the root.
+func (r *root) target(path string) (string, bool) {
+	if !r.FollowSymlinks {
+		return "", false
+	}
+	to, err := filepath.EvalSymlinks(path)
+	return to, err == nil && below(to, r.path)
 }
 
 // tell publishes what became of the root.

@@ -18,6 +18,7 @@ func runDeaf(t *testing.T, w *Watcher) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var g errgroup.Group
 	g.Go(func() error { return w.files.run(ctx) })
+	g.Go(func() error { return w.debts.run(ctx) })
 	for _, r := range w.roots {
 		g.Go(func() error { return r.run(ctx) })
 	}
@@ -165,7 +166,7 @@ func TestAnEndedContextStopsTheReadingOfALargeFile(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() {
-		_, err := read(ctx, seen(t, path), make([]byte, 4096))
+		_, err := (&Watcher{}).read(ctx, seen(t, path), make([]byte, 4096))
 		ended <- err
 	}()
 	cancel()

@@ -4,15 +4,13 @@ import (
 	"cmp"
 	"container/heap"
 	"context"
-	"errors"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/authenta/authenta-ingest/queue"
 	"github.com/authenta/authenta-ingest/watcher/after"
@@ -31,66 +29,82 @@ const (
 
 // A scan looks at folders, and hands new files to the loop, oldest change first.
 type scan struct {
-	*root
+	root    *root
 	number  uint32
-	safety  bool      // it makes sure that events tell everything
-	shallow bool      // known folders in a folder are left alone
+	safety  bool     // it makes sure that events tell everything
+	shallow bool     // folders that are known already are left alone
+	from    sighting // files that are no younger were handed over by the scan before; the zero value is older than all
+
 	found   oldest    // new files
-	flushed time.Time // when they were handed over last
-	left    bool      // there are more than it could hold
-	polled  map[string]struct{}
+	dropped bool      // for want of room, younger ones than those
+	left    *sighting // files that are younger may have been dropped; nil: none was
+	flushed time.Time // when found was handed over last
+	back    []string  // files that had vanished
+
+	silent  map[string]struct{} // folders that send no events
 	trouble map[string]error
-	devices map[uint64]bool    // the file systems that it has met; true: remote
-	folders map[dirID]struct{} // those it was in; kept only to follow links
-	links   []string           // to folders
-	revived []string           // files that are back
+	links   map[string]struct{} // to folders
+	remote  map[uint64]bool     // by device
+	entered map[dirID]struct{}  // the folders it was in; kept only to follow links
 }
 
 func (r *root) newScan() *scan {
 	return &scan{
-		root: r, number: r.scans, flushed: time.Now(), polled: map[string]struct{}{}, trouble: map[string]error{},
-		devices: map[uint64]bool{}, folders: map[dirID]struct{}{},
+		root: r, number: r.scans, flushed: time.Now(), silent: map[string]struct{}{}, trouble: map[string]error{},
+		links: map[string]struct{}{}, remote: map[uint64]bool{}, entered: map[dirID]struct{}{},
 	}
 }
 
-// scanWhole looks at everything. What is new is handed over oldest first, in as many goes as it takes: each finds the
-// rest of the one before.
+// scanWhole looks at everything. What is new is handed over oldest first, in as many goes as it takes.
 func (r *root) scanWhole(ctx context.Context, safety bool) {
-	for ctx.Err() == nil && r.there(ctx) {
+	safety = safety && !r.lost.Swap(false)
+	for s := r.newScan(); r.arrive(ctx); {
 		r.scans++
-		s := r.newScan()
-		s.safety = safety && !r.lost.Swap(false)
-		s.folder(ctx, r.path)
+		s.number, s.safety = r.scans, safety
+		s.folder(ctx, r.path, false)
 		s.followLinks(ctx)
 		s.flush(ctx)
 		if ctx.Err() != nil {
 			return
 		}
-		r.polled = s.polled
-		r.settleTrouble(s.trouble, r.path)
+		for path := range r.polled {
+			if _, still := s.silent[path]; !still {
+				r.events.release(path)
+			}
+		}
+		r.polled, r.links = s.silent, s.links
+		r.settleTrouble(s.trouble)
 		r.events.forgetMoved(r.path)
-		s.revive(ctx)
-		if !s.left {
+		if s.left == nil {
 			s.forgetVanished(ctx)
 			return
 		}
-		r.drained(ctx)
+		next := r.newScan()
+		next.from = *s.left
+		s = next
 	}
 }
 
-// scanPart looks at one folder, which is new or was asked for.
+// scanPart looks at one folder, which is new or was asked for, and at what is new below it.
 func (r *root) scanPart(ctx context.Context, dir string) {
-	if !r.there(ctx) || r.rootOf(dir) != r {
+	if r.rootOf(dir) != r || dir != r.path && !r.entered(dir) {
 		return
 	}
 	s := r.newScan()
-	s.folder(ctx, dir)
-	s.finish(ctx, dir)
+	s.shallow = true
+	s.folder(ctx, dir, false)
+	s.finish(ctx)
 }
 
 // poll looks at the folders that send no events.
 func (r *root) poll(ctx context.Context) {
-	if r.Poll == PollNever || len(r.polled) == 0 || !r.there(ctx) {
+	switch {
+	case r.Poll == PollNever || len(r.polled) == 0:
+		return
+	case r.moved():
+		r.scanWhole(ctx, false)
+		return
+	case !r.arrive(ctx):
 		return
 	}
 	s := r.newScan()
@@ -99,60 +113,80 @@ func (r *root) poll(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		if _, err := lstat(dir); errors.Is(err, fs.ErrNotExist) {
+		_, linked := r.links[dir]
+		if _, err := lstat(dir); isGone(err) {
 			delete(r.polled, dir)
 			r.events.release(dir)
 			continue
 		}
-		s.folder(ctx, dir)
+		s.folder(ctx, dir, linked)
 	}
-	s.finish(ctx, "")
+	s.finish(ctx)
 }
 
-// finish takes over what a part of the root was found to be. dir is the part; empty: several.
-func (s *scan) finish(ctx context.Context, dir string) {
+// finish takes over what parts of the root were found to be.
+func (s *scan) finish(ctx context.Context) {
 	s.flush(ctx)
-	for path := range s.polled {
-		s.root.polled[path] = struct{}{}
+	r := s.root
+	for path := range s.silent {
+		r.polled[path] = struct{}{}
 	}
-	if dir != "" {
-		s.settleTrouble(s.trouble, dir)
+	for path, err := range s.trouble {
+		r.warn(path, err)
 	}
-	s.revive(ctx)
-	if s.left {
-		s.unseen.addAll()
+	r.unread.Store(int64(len(r.trouble)))
+	news := s.left != nil
+	for path := range s.links {
+		if _, known := r.links[path]; !known {
+			news = true // only a whole scan knows whether it was in there already
+		}
+	}
+	if news {
+		r.toScan.addAll()
 	}
 }
 
 // folder looks at a folder and all in it. The folder is watched before it is read, so that what is written meanwhile is
-// seen by one or the other.
-func (s *scan) folder(ctx context.Context, path string) {
-	st, err := lstat(path)
-	if path == s.path || err == nil && isLink(&st) { // a link to a folder is followed on purpose
-		st, err = stat(path)
+// seen by one or the other. A link to a folder is entered only on purpose.
+func (s *scan) folder(ctx context.Context, path string, link bool) {
+	look := lstat
+	if link || path == s.root.path {
+		look = stat
 	}
+	st, err := look(path)
 	if err != nil || !isFolder(&st) {
 		s.cannotRead(path, err)
 		return
 	}
-	id := dirIDOf(&st)
-	if s.FollowSymlinks {
-		if _, ok := s.folders[id]; ok {
+	if s.root.FollowSymlinks {
+		id := dirIDOf(&st)
+		if _, was := s.entered[id]; was {
 			return
 		}
-		s.folders[id] = struct{}{}
+		s.entered[id] = struct{}{}
 	}
-	remote := s.isRemote(path, id.dev)
-	if s.sendsEvents(path, &st, remote) {
-		delete(s.root.polled, path)
-	} else {
-		s.polled[path] = struct{}{}
-	}
-	for _, name := range s.read(ctx, path, remote) {
+	remote := s.isRemote(path, uint64(st.Dev))
+	heard := s.listen(path, dirIDOf(&st), remote)
+	for _, name := range s.read(ctx, path, remote, heard) {
 		if s.wanted(name) {
-			s.folder(ctx, name)
+			s.folder(ctx, name, false)
 		}
 	}
+}
+
+// listen has a folder's events heard of, or the folder polled.
+func (s *scan) listen(path string, id dirID, remote bool) hearing {
+	r := s.root
+	heard := deaf
+	if r.Poll == PollNever || !r.Poll.always() && !remote && !r.silent.Load() {
+		heard = r.events.watch(path, id)
+	}
+	if heard == deaf {
+		s.silent[path] = struct{}{}
+	} else {
+		delete(r.polled, path)
+	}
+	return heard
 }
 
 // wanted reports whether a folder in a folder is to be looked at by this scan.
@@ -161,21 +195,21 @@ func (s *scan) wanted(path string) bool {
 		return true
 	}
 	_, polled := s.root.polled[path]
-	return !polled && !s.events.watches(path)
+	return !polled && !s.root.events.watches(path)
 }
 
 // isRemote reports whether a folder is on a file system that others write to.
 func (s *scan) isRemote(path string, dev uint64) bool {
-	remote, ok := s.devices[dev]
+	remote, ok := s.remote[dev]
 	if !ok {
 		remote = isRemote(path)
-		s.devices[dev] = remote
+		s.remote[dev] = remote
 	}
 	return remote
 }
 
 // read looks at the files in a folder, and returns the folders in it.
-func (s *scan) read(ctx context.Context, path string, remote bool) (folders []string) {
+func (s *scan) read(ctx context.Context, path string, remote bool, heard hearing) (folders []string) {
 	dir, err := os.Open(path)
 	if err != nil {
 		s.cannotRead(path, err)
@@ -185,11 +219,14 @@ func (s *scan) read(ctx context.Context, path string, remote bool) (folders []st
 	for ctx.Err() == nil {
 		entries, err := dir.ReadDir(batch)
 		for _, e := range entries {
-			if folder := s.entry(dir, e, remote); folder {
-				folders = append(folders, filepath.Join(path, e.Name()))
+			g := sighting{path: filepath.Join(path, e.Name()), remote: remote}
+			if folder := s.entry(dir, e, g, heard); folder {
+				folders = append(folders, g.path)
 			}
 		}
-		s.flushInTime(ctx)
+		if time.Since(s.flushed) > flushEvery {
+			s.flush(ctx)
+		}
 		if err == io.EOF {
 			return folders
 		}
@@ -202,121 +239,124 @@ func (s *scan) read(ctx context.Context, path string, remote bool) (folders []st
 }
 
 // entry looks at a name in a folder, and reports whether it is a folder to be entered.
-func (s *scan) entry(dir *os.File, e fs.DirEntry, remote bool) (folder bool) {
-	path := filepath.Join(dir.Name(), e.Name())
-	if drop, ok := after.Hidden(e.Name()); ok && e.Type().IsRegular() {
-		s.setAside(path, drop)
-		return false
-	}
+func (s *scan) entry(dir *os.File, e fs.DirEntry, g sighting, heard hearing) (folder bool) {
+	kind := e.Type()
 	switch {
-	case e.IsDir():
-		return s.entered(path)
-	case e.Type()&fs.ModeSymlink != 0:
-		if s.FollowSymlinks {
-			s.link(path)
-		}
-	case e.Type().IsRegular() && s.counts(path):
+	case kind.IsDir():
+		return s.root.entered(g.path)
+	case kind&fs.ModeSymlink != 0:
+		s.link(g)
+	case !kind.IsRegular():
+	case s.root.counts(g.path):
 		st, err := statIn(dir, e.Name())
 		switch {
 		case err != nil:
-			s.cannotRead(path, err)
+			s.cannotRead(g.path, err)
 		case isRegular(&st):
-			s.file(sighting{path: path, version: queue.FileIDOf(&st), remote: remote})
+			g.version = queue.FileIDOf(&st)
+			s.file(g, heard)
+		}
+	default:
+		if drop, ok := after.Hidden(e.Name()); ok {
+			s.setAside(g, drop)
 		}
 	}
 	return false
 }
 
 // setAside looks at a file that somebody was about to move or delete.
-func (s *scan) setAside(path string, drop queue.DropID) {
-	st, err := lstat(path)
+func (s *scan) setAside(g sighting, drop queue.DropID) {
+	st, err := lstat(g.path)
 	if err == nil {
-		err = s.debts.putBack(sighting{path: path, version: queue.FileIDOf(&st)}, drop)
+		g.version = queue.FileIDOf(&st)
+		err = s.root.debts.putBack(g, drop)
 	}
 	if err != nil {
-		s.cannotRead(path, err)
+		s.cannotRead(g.path, err)
 	}
 }
 
 // file takes note of a file, unless it was dealt with.
-func (s *scan) file(g sighting) {
-	done, ever, expiring := s.files.see(queue.FileKeyOf(g.path), g.version, s.index, s.number)
-	if done {
-		if expiring {
-			s.revived = append(s.revived, g.path)
+func (s *scan) file(g sighting, heard hearing) {
+	r := s.root
+	was := r.files.see(queue.FileKeyOf(g.path), g.version, r.index, s.number)
+	if was.done {
+		if was.expiring {
+			s.back = append(s.back, g.path)
 		}
 		return
 	}
-	if !s.admits(g) {
+	if s.from.path != "" && !older(s.from, g) || !r.admits(g) {
 		return
 	}
-	g.missed = s.safety && !ever && !g.remote && time.Since(g.version.ChangeTime) > arrived && s.events.watches(filepath.Dir(g.path))
-	if s.found.keep(g, window) {
-		s.left = true
-	}
+	g.missed = s.safety && heard == listened && !was.ever && time.Since(g.version.ChangeTime) > arrived
+	s.dropped = s.found.keep(g, window) || s.dropped
 }
 
 // link takes note of a link, which counts if it stays inside the root.
-func (s *scan) link(path string) {
-	target, err := filepath.EvalSymlinks(path)
-	if err != nil || !below(target, s.path) {
+func (s *scan) link(g sighting) {
+	to, ok := s.root.target(g.path)
+	if !ok {
 		return
 	}
-	st, err := stat(target)
+	st, err := stat(to)
 	switch {
 	case err != nil:
-	case isFolder(&st) && s.entered(path):
-		s.links = append(s.links, path)
-	case isRegular(&st) && s.counts(path):
-		s.file(sighting{path: path, version: queue.FileIDOf(&st), remote: s.isRemote(target, uint64(st.Dev))})
+	case isFolder(&st) && s.root.entered(g.path):
+		s.links[g.path] = struct{}{}
+	case isRegular(&st) && s.root.counts(g.path):
+		g.version, g.remote = queue.FileIDOf(&st), s.isRemote(to, uint64(st.Dev))
+		s.file(g, deaf)
 	}
 }
 
-// followLinks enters the linked folders that the scan was not in by their own paths. A loop ends where it began.
+// followLinks enters the linked folders that the scan was not in by their own paths; of several that lead to one, always the
+// same. A loop ends where it began.
 func (s *scan) followLinks(ctx context.Context) {
-	for len(s.links) > 0 && ctx.Err() == nil {
-		path := s.links[0]
-		s.links = s.links[1:]
-		s.folder(ctx, path)
-	}
-}
-
-func (s *scan) flushInTime(ctx context.Context) {
-	if time.Since(s.flushed) > flushEvery {
-		s.flush(ctx)
+	for followed := map[string]struct{}{}; len(followed) < len(s.links) && ctx.Err() == nil; {
+		for _, path := range slices.Sorted(maps.Keys(s.links)) {
+			if _, was := followed[path]; !was {
+				followed[path] = struct{}{}
+				s.folder(ctx, path, true)
+			}
+		}
 	}
 }
 
 // flush hands over the files that were found, which may have to wait for the intake.
 func (s *scan) flush(ctx context.Context) {
-	slices.SortFunc(s.found, func(a, b sighting) int { return a.version.ChangeTime.Compare(b.version.ChangeTime) })
+	slices.SortFunc(s.found, compareAge)
 	for _, g := range s.found {
 		select {
-		case s.Watcher.found <- g:
+		case s.root.found <- g:
 		case <-ctx.Done():
 			return
 		}
 	}
-	s.found, s.flushed = s.found[:0], time.Now()
+	if s.dropped {
+		youngest := s.found[len(s.found)-1]
+		if s.left == nil || older(youngest, *s.left) {
+			s.left = &youngest
+		}
+	}
+	s.root.keep(ctx, s.back)
+	s.found, s.back, s.dropped, s.flushed = s.found[:0], s.back[:0], false, time.Now()
 }
 
 // cannotRead notes what could not be looked at. What is gone again is no news.
 func (s *scan) cannotRead(path string, err error) {
-	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTDIR) {
+	if err != nil && !isGone(err) {
 		s.trouble[path] = err
 	}
 }
 
-// settleTrouble tells, once, what cannot be read below a folder, and what can again.
-func (r *root) settleTrouble(now map[string]error, dir string) {
+// settleTrouble takes over what could not be read by a whole scan, and tells what can again.
+func (r *root) settleTrouble(now map[string]error) {
 	for path, err := range now {
-		if r.trouble[path] == nil {
-			r.Log.Warn("cannot be read, and is left out until it can", "path", path, "error", err)
-		}
-		r.trouble[path] = err
+		r.warn(path, err)
 	}
 	for path := range r.trouble {
-		if now[path] == nil && below(path, dir) {
+		if now[path] == nil {
 			delete(r.trouble, path)
 			if _, err := lstat(path); err == nil {
 				r.Log.Info("can be read again", "path", path)
@@ -324,6 +364,14 @@ func (r *root) settleTrouble(now map[string]error, dir string) {
 		}
 	}
 	r.unread.Store(int64(len(r.trouble)))
+}
+
+// warn tells, once, of what cannot be read.
+func (r *root) warn(path string, err error) {
+	if r.trouble[path] == nil {
+		r.Log.Warn("cannot be read, and is left out until it can", "path", path, "error", err)
+	}
+	r.trouble[path] = err
 }
 
 // oldest is a heap of sightings with the youngest on top, which is dropped for older ones.
@@ -342,9 +390,11 @@ func (o *oldest) keep(g sighting, limit int) (dropped bool) {
 	return true
 }
 
-func older(a, b sighting) bool {
-	return cmp.Or(a.version.ChangeTime.Compare(b.version.ChangeTime), cmp.Compare(a.path, b.path)) < 0
+func compareAge(a, b sighting) int {
+	return cmp.Or(a.version.ChangeTime.Compare(b.version.ChangeTime), cmp.Compare(a.path, b.path))
 }
+
+func older(a, b sighting) bool { return compareAge(a, b) < 0 }
 
 func (o oldest) Len() int           { return len(o) }
 func (o oldest) Less(i, j int) bool { return older(o[j], o[i]) }

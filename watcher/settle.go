@@ -1,34 +1,32 @@
 package watcher
 
 import (
+	"cmp"
+	"container/heap"
 	"time"
-
-	"github.com/authenta/authenta-ingest/queue"
 )
 
 // settling knows the files that may still be being written. It is a calculation on the times it is given, and not
 // safe for concurrent use.
 type settling struct {
 	settle time.Duration
-	files  map[string]candidate
-	queue  []due // in the order of their times, because the settle time is one for all
+	files  map[string]*candidate
+	queue  queueOfCandidates
+	turns  uint64
 }
 
+// A candidate is a file that is waited for.
 type candidate struct {
-	version queue.FileID
-	since   time.Time // when this version was first seen, or an event last told of it
-	first   time.Time // when any version was
-	remote  bool
-	warned  bool
-}
-
-type due struct {
-	path string
-	at   time.Time
+	sighting
+	first  time.Time // when it was first waited for
+	due    time.Time // when it has settled, if nothing happens
+	warned bool
+	place  int    // in the queue
+	turn   uint64 // among those that are due at the same time
 }
 
 func newSettling(settle time.Duration) *settling {
-	return &settling{settle: settle, files: map[string]candidate{}}
+	return &settling{settle: settle, files: map[string]*candidate{}}
 }
 
 // A phase is what a sighting says of a file.
@@ -53,54 +51,60 @@ func (s *settling) see(g sighting, now time.Time, trusted bool) phase {
 	case known:
 		s.wait(g, now)
 		return changing
-	case trusted && now.Sub(g.version.ChangeTime) >= s.settle+slack:
-		return settled
+	case trusted && g.version.Size > 0 && now.Sub(g.version.ChangeTime) >= s.settle+slack:
+		return settled // while a file is truncated, it is empty for a moment, and its times are still the old ones
 	}
 	s.wait(g, now)
 	return awaited
 }
 
-// wait has a file wait for a whole settle time from now.
+// wait has a file wait for a whole settle time from now; after failed tries, for longer.
 func (s *settling) wait(g sighting, now time.Time) {
-	c := s.files[g.path]
-	if c.first.IsZero() {
-		c.first = now
+	c, known := s.files[g.path]
+	if !known {
+		c = &candidate{first: now}
+		s.files[g.path] = c
 	}
-	c.version, c.since, c.remote = g.version, now, g.remote
-	s.files[g.path] = c
-	s.queue = append(s.queue, due{g.path, now.Add(s.settle)})
+	s.turns++
+	c.sighting, c.due, c.turn = g, now.Add(s.settle), s.turns
+	if g.tries > 0 {
+		c.due = now.Add(max(s.settle, min(s.settle<<min(g.tries, 10), maxPutOff)))
+	}
+	if known {
+		heap.Fix(&s.queue, c.place)
+	} else {
+		heap.Push(&s.queue, c)
+	}
 }
+
+// maxPutOff is how long a file that could not be dealt with waits at most for the next try: about as long as a scan would
+// take to find it.
+const maxPutOff = 5 * time.Minute
 
 // touch has a file that is waited for wait for a whole settle time from now.
 func (s *settling) touch(path string, now time.Time) {
-	if c, ok := s.files[path]; ok && c.since.Before(now) {
-		c.since = now
-		s.files[path] = c
-		s.queue = append(s.queue, due{path, now.Add(s.settle)})
+	if c, ok := s.files[path]; ok {
+		c.due = now.Add(s.settle)
+		heap.Fix(&s.queue, c.place)
 	}
 }
 
 // slow returns since when a file that is waited for has been changing, once, when that is longer than limit.
 func (s *settling) slow(path string, now time.Time, limit time.Duration) (since time.Time, ok bool) {
-	c := s.files[path]
-	if c.warned || now.Sub(c.first) < limit {
+	c, ok := s.files[path]
+	if !ok || c.warned || now.Sub(c.first) < limit {
 		return time.Time{}, false
 	}
 	c.warned = true
-	s.files[path] = c
 	return c.first, true
 }
 
 // next returns when the next file may have settled; false: none is waited for.
 func (s *settling) next() (time.Time, bool) {
-	for len(s.queue) > 0 {
-		head := s.queue[0]
-		if c, ok := s.files[head.path]; ok && !c.since.Add(s.settle).After(head.at) {
-			return head.at, true
-		}
-		s.queue = s.queue[1:] // the file is gone, or has changed and stands further back
+	if len(s.queue) == 0 {
+		return time.Time{}, false
 	}
-	return time.Time{}, false
+	return s.queue[0].due, true
 }
 
 // due returns a file for which nothing was seen for the settle time. It has to be looked at whether it still is that version,
@@ -110,12 +114,15 @@ func (s *settling) due(now time.Time) (sighting, bool) {
 	if !ok || at.After(now) {
 		return sighting{}, false
 	}
-	path := s.queue[0].path
-	c := s.files[path]
-	return sighting{path: path, version: c.version, remote: c.remote}, true
+	return s.queue[0].sighting, true
 }
 
-func (s *settling) forget(path string) { delete(s.files, path) }
+func (s *settling) forget(path string) {
+	if c, ok := s.files[path]; ok {
+		heap.Remove(&s.queue, c.place)
+		delete(s.files, path)
+	}
+}
 
 func (s *settling) len() int { return len(s.files) }
 
@@ -135,4 +142,31 @@ func (c *clock) trusted(wall time.Time, ran time.Duration) bool {
 	}
 	c.wall, c.ran = wall, ran
 	return ran >= c.until
+}
+
+// A queueOfCandidates is a heap, the next due on top.
+type queueOfCandidates []*candidate
+
+func (q queueOfCandidates) Len() int { return len(q) }
+
+func (q queueOfCandidates) Less(i, j int) bool {
+	return cmp.Or(q[i].due.Compare(q[j].due), cmp.Compare(q[i].turn, q[j].turn)) < 0
+}
+
+func (q queueOfCandidates) Swap(i, j int) {
+	q[i], q[j] = q[j], q[i]
+	q[i].place, q[j].place = i, j
+}
+
+func (q *queueOfCandidates) Push(c any) {
+	c.(*candidate).place = len(*q)
+	*q = append(*q, c.(*candidate))
+}
+
+func (q *queueOfCandidates) Pop() any {
+	last := len(*q) - 1
+	c := (*q)[last]
+	(*q)[last] = nil
+	*q = (*q)[:last]
+	return c
 }

@@ -15,8 +15,9 @@ import (
 type sighting struct {
 	path    string
 	version queue.FileID
-	remote  bool // its file system keeps a clock of its own
+	remote  bool // its file system is not this machine's, nor its clock
 	missed  bool // a safety scan has found it, and events should have told of it
+	tries   int  // how often it could not be dealt with
 }
 
 // A dirID tells a folder from another one at the same path, as long as both are there.

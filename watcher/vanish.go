@@ -3,7 +3,7 @@ package watcher
 import (
 	"context"
 	"errors"
-	"io/fs"
+	"path/filepath"
 	"time"
 
 	"github.com/authenta/authenta-ingest/queue"
@@ -14,15 +14,20 @@ const (
 	vanishedFor = 24 * time.Hour
 	// vanishedAtOnce is how many files a scan begins to forget, so that a tree that was deleted holds it up for seconds only.
 	vanishedAtOnce = 5000
+	// noteTime is how long a scan waits for the broker to note what can as well be noted by the next one.
+	noteTime = 2 * time.Second
 )
 
-// forgetVanished has the registry forget, in a while, the files of the root that are not there any more. Those that could not
-// be looked at now, or whose file system is not mounted, are not gone.
+// forgetVanished has the registry forget, in a while, the files of the root that are not there any more.
 func (s *scan) forgetVanished(ctx context.Context) {
-	for _, key := range s.files.unseen(s.index, s.number, vanishedAtOnce) {
+	r := s.root
+	for _, key := range r.files.missing(r.index, s.number, vanishedAtOnce) {
+		if r.moved() { // with all that is in it
+			return
+		}
 		if err := s.vanished(ctx, key); err != nil {
 			if ctx.Err() == nil {
-				s.Log.Debug("vanished files are forgotten later", "error", err)
+				r.Log.Debug("vanished files are forgotten later", "error", err)
 			}
 			return
 		}
@@ -30,38 +35,34 @@ func (s *scan) forgetVanished(ctx context.Context) {
 }
 
 func (s *scan) vanished(ctx context.Context, key queue.FileKey) error {
-	e, err := s.files.registry.Entry(ctx, key)
-	if err != nil || e == nil {
+	ctx, cancel := context.WithTimeout(ctx, noteTime)
+	defer cancel()
+	files := s.root.files
+	e, err := files.registry.Entry(ctx, key)
+	if err != nil {
 		return err
 	}
+	if e == nil {
+		files.note(queue.FileMark{Key: key})
+		return nil
+	}
 	path, err := queue.FilePath(e.URI)
-	r := s.rootOf(path)
+	r := s.root.rootOf(path)
 	switch {
 	case err != nil || r == nil:
-		s.files.place(key, foreign)
+		files.place(key, foreign)
 	case r != s.root:
-		s.files.place(key, r.index)
-	case s.hidden(path), !s.met(e.File.Device), s.exists(path):
-		s.files.see(key, e.File, s.index, s.number)
+		files.place(key, r.index)
+	case s.unread(path), !gone(path, e.File.Device):
+		files.see(key, e.File, r.index, s.number)
 	default:
-		if err := s.files.registry.Expire(ctx, key, *e, vanishedFor); err != nil {
-			return err
-		}
-		mark := e.Mark(key)
-		mark.Expiring = true
-		s.files.note(mark)
+		return files.alter(ctx, key, *e, vanishedFor)
 	}
 	return nil
 }
 
-// exists reports whether something is at a path: it came after the scan had passed, or is left out now.
-func (s *scan) exists(path string) bool {
-	_, err := lstat(path)
-	return !errors.Is(err, fs.ErrNotExist)
-}
-
-// hidden reports whether a path lies in what cannot be read now.
-func (s *scan) hidden(path string) bool {
+// unread reports whether a path lies in what cannot be read now.
+func (s *scan) unread(path string) bool {
 	for dir := range s.trouble {
 		if below(path, dir) {
 			return true
@@ -70,22 +71,33 @@ func (s *scan) hidden(path string) bool {
 	return false
 }
 
-// met reports whether the scan was on a file system.
-func (s *scan) met(dev uint64) bool {
-	_, ok := s.devices[dev]
-	return ok
+// gone reports whether nothing is at a path, and its file system is there: if that is not mounted, what was in it is not
+// gone.
+func gone(path string, dev uint64) bool {
+	if _, err := lstat(path); !isGone(err) {
+		return false
+	}
+	for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
+		if st, err := stat(dir); err == nil {
+			return uint64(st.Dev) == dev
+		} else if !isGone(err) || dir == filepath.Dir(dir) {
+			return false
+		}
+	}
 }
 
-// revive has the registry keep the files that are back.
-func (s *scan) revive(ctx context.Context) {
-	for _, path := range s.revived {
+// keep has the registry keep files that are back.
+func (r *root) keep(ctx context.Context, paths []string) {
+	ctx, cancel := context.WithTimeout(ctx, noteTime)
+	defer cancel()
+	for _, path := range paths {
 		key := queue.FileKeyOf(path)
-		e, err := s.files.registry.Entry(ctx, key)
+		e, err := r.files.registry.Entry(ctx, key)
 		if err == nil && e != nil {
-			err = s.files.remember(ctx, path, *e)
+			err = r.files.alter(ctx, key, *e, 0)
 		}
-		if err != nil {
-			s.Log.Debug("a file that is back is kept later", "file", path, "error", err)
+		if err != nil && !errors.Is(err, context.Canceled) {
+			r.Log.Debug("files that are back are kept later", "file", path, "error", err)
 			return
 		}
 	}

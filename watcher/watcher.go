@@ -69,12 +69,10 @@ type Watcher struct {
 	events *events
 	debts  *debts
 
-	found   chan sighting // from scans to the loop; bounded, so that a scan waits for the intake
-	hints   *hints        // from events to the loop
-	ready   chan sighting // from the loop to the intake
-	results chan result   // from the intake to the loop
-	waiting atomic.Int64  // files that the loop and the intake have
-
+	found     chan sighting // from scans to the loop; bounded, so that a scan waits for the intake
+	hints     *hints        // from events to the loop
+	ready     chan sighting // from the loop to the intake
+	results   chan result   // from the intake to the loop
 	pollEvery time.Duration // between two looks at a folder that sends no events
 
 	unscanned atomic.Int32  // roots that were not scanned yet
@@ -214,7 +212,7 @@ func (w *Watcher) heard(event fsnotify.Event) {
 func (w *Watcher) lostEvents() {
 	for _, r := range w.roots {
 		r.lost.Store(true)
-		r.unseen.addAll()
+		r.toScan.addAll()
 	}
 }
 
