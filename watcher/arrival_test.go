@@ -242,3 +242,23 @@ func TestANewFolderDoesNotHaveAllKnownFilesLookedUp(t *testing.T) {
 		t.Errorf("%d requests for one new file in a new folder", n)
 	}
 }
+
+// While a file is being emptied, its size is zero already, and its times are still the old ones: for as long as the system
+// takes to free its pages, milliseconds for each megabyte. It is not to be taken for an empty file that was left so long ago.
+func TestAFileThatIsOverwrittenDoesNotFailAsEmpty(t *testing.T) {
+	t.Parallel()
+	t.Skip("issue 5: an empty file has to settle, however old its change time is")
+	w := newWorld(t)
+	w.run(func(o *Options) { o.Rescan = time.Millisecond }).caughtUp()
+	path := filepath.Join(w.dir, "a.jpg")
+	for n := range 20 {
+		data := append(picture(n), make([]byte, 8<<20)...)
+		if err := os.WriteFile(path, data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		w.awaitEntry(path)
+	}
+	for _, f := range w.failures() {
+		t.Errorf("failure %s: %s", f.Reason, f.Message)
+	}
+}
