@@ -247,7 +247,6 @@ func TestANewFolderDoesNotHaveAllKnownFilesLookedUp(t *testing.T) {
 // takes to free its pages, milliseconds for each megabyte. It is not to be taken for an empty file that was left so long ago.
 func TestAFileThatIsOverwrittenDoesNotFailAsEmpty(t *testing.T) {
 	t.Parallel()
-	t.Skip("issue 5: an empty file has to settle, however old its change time is")
 	w := newWorld(t)
 	w.run(func(o *Options) { o.Rescan = time.Millisecond }).caughtUp()
 	path := filepath.Join(w.dir, "a.jpg")
