@@ -9,9 +9,13 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"text/tabwriter"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/schollz/progressbar/v3"
 
@@ -69,7 +73,7 @@ func (r *report) verdict(v queue.Verdict, raw []byte, sequence uint64) {
 	if v.Confidence != nil {
 		sure = fmt.Sprintf("%.0f %%", *v.Confidence*100)
 	}
-	fmt.Fprintf(r.out, "%-12s  %5s  %-5s  %s\n", v.Outcome, sure, v.Model, path(v.Head))
+	fmt.Fprintf(r.out, "%-12s  %5s  %-5s  %s\n", v.Outcome, sure, v.Model, legible(path(v.Head)))
 }
 
 func (r *report) failure(f queue.Failure, _ []byte, sequence uint64) {
@@ -87,6 +91,15 @@ func path(h queue.Head) string {
 		return u.Path
 	}
 	return h.URI
+}
+
+// legible quotes a name that has something else in it than characters to read: it would be a line of its own, or an order to
+// the terminal.
+func legible(name string) string {
+	if utf8.ValidString(name) && !strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return name
+	}
+	return strconv.Quote(name)
 }
 
 // progress moves the bar; n is what is left.
