@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"syscall"
@@ -25,9 +26,21 @@ type result struct {
 	again bool // it could not be dealt with now, or was altered meanwhile
 }
 
+// inFlight is how many files the intake has in hand at a time. Most of them wait for the queue's disk, which takes what
+// waits for it together.
+const inFlight = 1024
+
+// newBuffers makes one for each file that is read at a time: as many as there are processors to hash them.
+func newBuffers() chan []byte {
+	buffers := make(chan []byte, max(2, runtime.GOMAXPROCS(0))) // one reads while another waits for its disk
+	for range cap(buffers) {
+		buffers <- make([]byte, 128<<10) // what disks and SHA-256 like to have at a time
+	}
+	return buffers
+}
+
 // intake deals with complete files, one at a time, until ctx ends.
 func (w *Watcher) intake(ctx context.Context) error {
-	buf := make([]byte, 128<<10) // what disks and SHA-256 like to have at a time
 	for {
 		var g sighting
 		select {
@@ -35,7 +48,7 @@ func (w *Watcher) intake(ctx context.Context) error {
 			return nil
 		case g = <-w.ready:
 		}
-		again := w.take(ctx, g, buf)
+		again := w.take(ctx, g)
 		select {
 		case <-ctx.Done():
 			return nil
@@ -45,7 +58,7 @@ func (w *Watcher) intake(ctx context.Context) error {
 }
 
 // take deals with one complete file, and reports whether it has to be looked at again.
-func (w *Watcher) take(ctx context.Context, g sighting, buf []byte) (again bool) {
+func (w *Watcher) take(ctx context.Context, g sighting) (again bool) {
 	if w.room.wait(ctx) != nil {
 		return true
 	}
@@ -63,7 +76,7 @@ func (w *Watcher) take(ctx context.Context, g sighting, buf []byte) (again bool)
 	if known && entry.Reason != queue.Unreadable {
 		return false
 	}
-	c, err := read(ctx, g, buf)
+	c, err := w.read(ctx, g)
 	switch {
 	case err == nil:
 		err = w.submit(ctx, g, c, entry)
@@ -114,6 +127,13 @@ type content struct {
 // errAltered says that a file changed while it was read.
 var errAltered = errors.New("altered while it was read")
 
+// read reads a file when it is its turn.
+func (w *Watcher) read(ctx context.Context, g sighting) (content, error) {
+	buf := <-w.buffers
+	defer func() { w.buffers <- buf }()
+	return read(ctx, g, buf)
+}
+
 // read finds out what a file is and, if that can be media, hashes all of it.
 func read(ctx context.Context, g sighting, buf []byte) (content, error) {
 	f, err := os.OpenFile(g.path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe in its place would be waited for
@@ -127,12 +147,14 @@ func read(ctx context.Context, g sighting, buf []byte) (content, error) {
 	if g.version.Size == 0 {
 		return content{empty: true}, nil
 	}
-	c := content{}
-	if c.contentType, err = detect(f); err != nil {
+	n, err := io.ReadAtLeast(f, buf, min(len(buf), int(g.version.Size))) // one that is shorter by now is found by check
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
 		return content{}, err
 	}
+	c := content{contentType: detect(buf[:n])}
 	if isMedia(c.contentType) {
 		h := sha256.New()
+		h.Write(buf[:n])
 		if _, err := io.CopyBuffer(h, reader{ctx, f}, buf); err != nil {
 			return content{}, err
 		}

@@ -88,7 +88,7 @@ func TestAPipeInAFilesPlaceBlocksNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	ended := make(chan bool, 1)
-	go func() { ended <- w.watcher().take(deadline(t), settled, make([]byte, 4096)) }()
+	go func() { ended <- w.watcher().take(deadline(t), settled) }()
 	select {
 	case again := <-ended:
 		if !again {

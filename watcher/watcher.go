@@ -17,7 +17,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"runtime"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -59,6 +58,7 @@ type Watcher struct {
 	ready   chan sighting // from the loop to the intake
 	results chan result   // from the intake to the loop
 	unseen  *hints        // folders to scan, because they are new or events were lost
+	buffers chan []byte   // one a file that is being read
 	caught  chan struct{} // closed when the first scan's files are dealt with
 }
 
@@ -87,6 +87,7 @@ func New(o Options) (*Watcher, error) {
 		ready:   make(chan sighting),
 		results: make(chan result),
 		unseen:  newHints(),
+		buffers: newBuffers(),
 		caught:  make(chan struct{}),
 	}, nil
 }
@@ -141,7 +142,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 	g.Go(func() error { return watch.run(ctx) })
 	g.Go(func() error { return w.scanning(ctx, watch, firstScan) })
 	g.Go(func() error { return w.loop(ctx, firstScan) })
-	for range max(2, runtime.GOMAXPROCS(0)) { // one reads while another waits for the queue's disk
+	for range inFlight {
 		g.Go(func() error { return w.intake(ctx) })
 	}
 	if err := g.Wait(); err != nil && ctx.Err() == nil {
