@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net"
+	"net/url"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -273,26 +276,35 @@ func TestAWriterThatDoesNotWaitForItsBatchIsLeftOut(t *testing.T) {
 	}
 }
 
-// The broker takes no batches any more: somebody has set the stream up so, or put an older server in its place.
+// The broker takes no batches any more: somebody has set the stream up so, as an earlier version of this program has.
 func TestABrokerThatTakesNoBatchesIsWrittenToAlone(t *testing.T) {
 	t.Parallel()
-	q := newStore(t).Queue
+	st := newStore(t)
+	q := st.Queue
 	stream := lookUp(t, q, "KV_authenta-ledger")
 	config := stream.CachedInfo().Config
 	config.AllowAtomicPublish = false
 	if _, err := queue.JetStreamOf(q).UpdateStream(deadline(t), config); err != nil {
 		t.Fatal(err)
 	}
-	var all []*written
-	for i := range 10 {
-		all = append(all, &written{job: recordOf(i, "alone")})
-	}
-	together(t, q, all)
-	for _, w := range all {
-		if w.err != nil {
-			t.Fatal(w.err)
+	for n := range 2 {
+		if n == 1 {
+			q = openQueue(t, st.conn) // which sets it up anew
 		}
-		w.check(t, q)
+		var all []*written
+		for i := range 10 {
+			all = append(all, &written{job: recordOf(10*n+i, "alone, then not")})
+		}
+		together(t, q, all)
+		for _, w := range all {
+			if w.err != nil {
+				t.Fatal(w.err)
+			}
+			w.check(t, q)
+		}
+		if got := batches(t, q, "ledger"); got[""] != 10 || len(got) != 1+n {
+			t.Errorf("batches %v", got)
+		}
 	}
 }
 
@@ -314,26 +326,52 @@ func TestAnswersToABatch(t *testing.T) {
 }
 
 // TestRandomWritersEndAsIfEachWereAlone lets writers of a few records meet, round after round. Some believe what is, some what
-// was, and some believe nonsense; in some rounds the broker is restarted. In each round one of those that are right about a
+// was, and some believe nonsense; amid some rounds the broker is restarted. In each round one of those that are right about a
 // record wins, and nobody else.
 func TestRandomWritersEndAsIfEachWereAlone(t *testing.T) {
 	t.Parallel()
 	e := newExternal(t, func(o *server.Options) { o.SyncAlways = true })
 	q := openQueue(t, dial(t, e.url("")))
+	randomWriters(t, q, func() {
+		e.stop()
+		e.start()
+	})
+}
+
+// The same with a record in three copies, and the server restarted that leads them.
+func TestRandomWritersToReplicasEndAsIfEachWereAlone(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	var urls []string
+	for _, e := range c {
+		urls = append(urls, e.url(""))
+	}
+	q := openQueue(t, dial(t, strings.Join(urls, ",")), func(o *queue.Options) { o.Replicas = len(c) })
+	randomWriters(t, q, func() {
+		leader := lookUp(t, q, "KV_authenta-ledger").CachedInfo().Cluster.Leader
+		for _, e := range c {
+			if e.options.ServerName == leader {
+				e.stop()
+				e.start()
+			}
+		}
+	})
+}
+
+func randomWriters(t *testing.T, q *queue.Queue, restart func()) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	rnd := rand.New(rand.NewPCG(seed, 0))
-	const records = 12
-	now := make([]uint64, records) // revisions
 	rounds := 10
 	if *long {
 		rounds = 500
 	}
+	now := make([]uint64, 12) // the records' revisions
 	for round := range rounds {
-		var all []*written
-		right := map[queue.JobKey]bool{}
-		for i := range 1 + rnd.IntN(60) {
-			n := rnd.IntN(records)
+		all := make([]*written, 1+rnd.IntN(60))
+		want := map[queue.JobKey]int{} // writers of a record that win
+		for i := range all {
+			n := rnd.IntN(len(now))
 			w := &written{job: recordOf(n, fmt.Sprintf("round %d writer %d", round, i)), over: now[n]}
 			switch rnd.IntN(10) {
 			case 0:
@@ -341,43 +379,71 @@ func TestRandomWritersEndAsIfEachWereAlone(t *testing.T) {
 			case 1:
 				w.over = 0
 			}
-			right[w.job.Key] = right[w.job.Key] || w.over == now[n]
-			all = append(all, w)
+			if w.over == now[n] {
+				want[w.job.Key] = 1
+			}
+			all[i] = w
 		}
-		restart := round%10 == 6
 		var wg sync.WaitGroup
 		for _, w := range all {
 			wg.Go(func() { w.write(deadline(t), q) })
 		}
-		if restart {
-			e.stop()
-			e.start()
+		if round%10 == 6 {
+			restart()
 		}
 		wg.Wait()
-		won := map[queue.JobKey]int{}
-		for _, w := range all {
-			switch {
-			case w.err == nil:
-				won[w.job.Key]++
-				w.check(t, q)
-			case !errors.Is(w.err, queue.ErrConflict):
-				t.Errorf("%s: %v", w.job.Name, w.err)
-			}
+		wantWinners(t, q, all, want)
+		if t.Failed() {
+			t.Fatalf("in round %d", round)
 		}
-		for n := range records {
-			key := recordOf(n, "").Key
-			want := 0
-			if right[key] {
-				want = 1
-			}
-			if won[key] != want {
-				t.Fatalf("round %d, restart %t: %d writers of record %d have won, want %d", round, restart, won[key], n, want)
-			}
-			if r, err := found(t, q, key); err == nil {
+		for n := range now {
+			if r, err := found(t, q, recordOf(n, "").Key); err == nil {
 				now[n] = r.Revision()
 			}
 		}
 	}
+}
+
+func wantWinners(t *testing.T, q *queue.Queue, all []*written, want map[queue.JobKey]int) {
+	t.Helper()
+	won := map[queue.JobKey]int{}
+	for _, w := range all {
+		switch {
+		case w.err == nil:
+			won[w.job.Key]++
+			w.check(t, q)
+		case !errors.Is(w.err, queue.ErrConflict):
+			t.Errorf("%s: %v", w.job.Name, w.err)
+		}
+	}
+	if !maps.Equal(won, want) {
+		t.Errorf("writers that have won, by record: %v, want %v", won, want)
+	}
+}
+
+// newCluster starts three servers that hold copies of each other's streams.
+func newCluster(t *testing.T) []*external {
+	t.Helper()
+	ports := []int{freePort(t), freePort(t), freePort(t)}
+	var routes []*url.URL
+	for _, port := range ports {
+		routes = append(routes, &url.URL{Scheme: "nats", Host: fmt.Sprintf("127.0.0.1:%d", port)})
+	}
+	all := make([]*external, len(ports))
+	var wg sync.WaitGroup
+	for i, port := range ports {
+		wg.Go(func() {
+			all[i] = newExternal(t, func(o *server.Options) {
+				o.ServerName, o.Routes, o.SyncAlways = fmt.Sprintf("s%d", i), routes, true
+				o.Cluster = server.ClusterOpts{Name: "cluster", Host: "127.0.0.1", Port: port}
+			})
+		})
+	}
+	wg.Wait()
+	await(t, "the cluster has a leader", func() bool {
+		return slices.ContainsFunc(all, func(e *external) bool { return e.server.JetStreamIsLeader() })
+	})
+	return all
 }
 
 // With this variable set the test binary is a nats-server on that port, with its store in that folder, so that it can be killed.
