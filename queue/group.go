@@ -13,15 +13,16 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// A group is what writes to one stream. Writes that meet go to the broker together, as one of its atomic batches, so that
-// its disk is waited for once for all of them; a write that meets none goes at once and alone. To the writer there is no
-// difference: a batch that is refused is taken apart.
+// A group is what writes to one stream. Where many writes meet, they go to the broker together, so that it waits for its disk
+// once for all of them; where few do, each goes alone. To the writer there is no difference: what is refused as a whole is taken
+// apart.
 type group struct {
-	q      *Queue
-	stream jetstream.Stream
+	q        *Queue
+	stream   jetstream.Stream
+	together func([]*waiting) (last uint64, err error) // errRefused: nothing was written, or it may be written again
 
 	mu      sync.Mutex
-	busy    bool // a write or a batch is under way; those that come meanwhile wait
+	busy    bool // something is being written; what comes meanwhile waits
 	waiting []*waiting
 }
 
@@ -38,23 +39,27 @@ type outcome struct {
 	err error
 }
 
-// errRefused says that nothing of a batch was written, for the sake of any of its writes.
+// errRefused says of writes that went together that each has to go alone.
 var errRefused = errors.New("the batch was refused")
 
-// Bounds of a batch. The broker takes 1000 messages, and its work for each grows with their number. A batch has to be written
-// within tryTime.
+// Bounds of a batch. The broker writes one to files of its own first, which takes it as long as 12 writes do that are alone. It
+// takes 1000 messages, and its work for each grows with their number. A batch has to be written within tryTime.
 const (
+	batchLeast  = 12
 	batchWrites = 500
 	batchBytes  = 4 << 20
 )
 
-// groupFor returns the group of a stream, or nil if the broker takes no batches for it: nats-server before 2.12 does not know
-// of them, and ignores that they were asked for.
+// groupFor returns the group of a stream, or nil if the broker offers nothing that would be gained by one: nats-server before
+// 2.12 does not know what was asked for, and ignores it.
 func (q *Queue) groupFor(s jetstream.Stream) *group {
-	if !s.CachedInfo().Config.AllowAtomicPublish {
-		return nil
+	switch c := s.CachedInfo().Config; {
+	case c.AllowAtomicPublish:
+		return &group{q: q, stream: s, together: q.publishBatch}
+	case c.PersistMode == jetstream.AsyncPersistMode:
+		return &group{q: q, stream: s, together: q.publishLoosely}
 	}
-	return &group{q: q, stream: s}
+	return nil
 }
 
 // publish writes once, and returns when that is durable. An error says as much, or as little, about what the broker did as
@@ -142,17 +147,28 @@ func (g *group) take() []*waiting {
 	return batch
 }
 
-// send writes a batch, and tells each writer what became of it.
+// send writes what take has returned, and tells each writer what became of it.
 func (g *group) send(batch []*waiting) {
-	if len(batch) == 1 {
-		seq, err := g.q.publishOnce(batch[0].ctx, batch[0].write)
-		batch[0].done <- outcome{seq, err}
+	if len(batch) < batchLeast {
+		g.sendEach(batch)
 		return
 	}
-	last, err := g.q.publishBatch(batch)
+	last, err := g.together(batch)
 	for i, p := range batch {
 		p.done <- outcome{last - uint64(len(batch)-1-i), err}
 	}
+}
+
+// sendEach writes a few, each alone and with its own context.
+func (g *group) sendEach(few []*waiting) {
+	var all sync.WaitGroup
+	for _, p := range few {
+		all.Go(func() {
+			seq, err := g.q.publishOnce(p.ctx, p.write)
+			p.done <- outcome{seq, err}
+		})
+	}
+	all.Wait()
 }
 
 // Headers of nats-server's atomic batches, which nats.go does not name. See ADR-50 of NATS.
@@ -170,7 +186,8 @@ type batchAck struct {
 	Count int                 `json:"count"`
 }
 
-// publishBatch writes all or nothing, once, and returns the last write's sequence.
+// publishBatch writes an atomic batch, once, and returns the last write's sequence. With the answer, all of it is on the disk. A
+// broker that is killed before has all of it when it is back, or nothing.
 func (q *Queue) publishBatch(batch []*waiting) (last uint64, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), tryTime)
 	defer cancel()
@@ -209,4 +226,19 @@ func batchAcknowledged(answer []byte, id string, count int) (last uint64, err er
 		return 0, fmt.Errorf("%w: %d messages taken of a batch of %d", jetstream.ErrInvalidJSAck, ack.Count, count)
 	}
 	return ack.Seq, nil
+}
+
+// publishLoosely writes to a stream that may lose what is new in a crash. It waits for the last write only: the broker has taken
+// the others before, or has no room for them, of which the next will hear.
+func (q *Queue) publishLoosely(batch []*waiting) (last uint64, err error) {
+	for _, p := range batch[:len(batch)-1] {
+		if err := q.conn.PublishMsg(p.msg()); err != nil {
+			return 0, fmt.Errorf("%w: %w", errRefused, err)
+		}
+	}
+	last, err = q.publishOnce(context.Background(), batch[len(batch)-1].write)
+	if err != nil {
+		err = fmt.Errorf("%w: %w", errRefused, err) // they may be written again
+	}
+	return last, err
 }

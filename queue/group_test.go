@@ -105,17 +105,20 @@ func TestWritesThatMeetAreOneBatch(t *testing.T) {
 	}
 }
 
-func TestAWriteThatMeetsNoneGoesAlone(t *testing.T) {
+func TestFewWritesGoAlone(t *testing.T) {
 	t.Parallel()
 	q := newStore(t).Queue
-	for i := range 3 {
-		w := written{job: recordOf(i, "alone")}
-		if w.write(deadline(t), q); w.err != nil {
+	first := &written{job: recordOf(0, "alone")}
+	first.write(deadline(t), q)
+	all := []*written{{job: recordOf(1, "a few")}, {job: recordOf(2, "a few")}, {job: recordOf(3, "a few")}}
+	together(t, q, all)
+	for _, w := range append(all, first) {
+		if w.err != nil {
 			t.Fatal(w.err)
 		}
 		w.check(t, q)
 	}
-	if got := batches(t, q, "ledger"); len(got) != 1 || got[""] != 3 {
+	if got := batches(t, q, "ledger"); len(got) != 1 || got[""] != 4 {
 		t.Errorf("batches %v, want none", got)
 	}
 }
@@ -206,7 +209,7 @@ func TestAmongWritersOfOneRecordInABatchOneWins(t *testing.T) {
 	t.Parallel()
 	q := newStore(t).Queue
 	var all []*written
-	for i := range 5 {
+	for i := range 20 {
 		all = append(all, &written{job: recordOf(1, fmt.Sprint("writer ", i))}, &written{job: recordOf(10+i, "other")})
 	}
 	together(t, q, all)
@@ -292,8 +295,8 @@ func TestABrokerThatTakesNoBatchesIsWrittenToAlone(t *testing.T) {
 			q = openQueue(t, st.conn) // which sets it up anew
 		}
 		var all []*written
-		for i := range 10 {
-			all = append(all, &written{job: recordOf(10*n+i, "alone, then not")})
+		for i := range 20 {
+			all = append(all, &written{job: recordOf(20*n+i, "alone, then not")})
 		}
 		together(t, q, all)
 		for _, w := range all {
@@ -302,10 +305,55 @@ func TestABrokerThatTakesNoBatchesIsWrittenToAlone(t *testing.T) {
 			}
 			w.check(t, q)
 		}
-		if got := batches(t, q, "ledger"); got[""] != 10 || len(got) != 1+n {
+		if got := batches(t, q, "ledger"); got[""] != 20 || len(got) != 1+n {
 			t.Errorf("batches %v", got)
 		}
 	}
+}
+
+func TestManyFilesRememberedAtATime(t *testing.T) {
+	t.Parallel()
+	q := newStore(t).Queue
+	path := func(n int) string { return fmt.Sprintf("/in/%d.mp4", n) }
+	var wg sync.WaitGroup
+	for i := range 100 {
+		wg.Go(func() {
+			if err := q.Remember(deadline(t), queue.FileEntry{Path: path(i), Drops: []queue.DropID{"drop"}}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	for i := range 100 {
+		if e, err := q.Entry(deadline(t), path(i)); err != nil || e == nil || e.Path != path(i) {
+			t.Errorf("%s: %v, %v", path(i), e, err)
+		}
+	}
+}
+
+// Content that is known is looked for, and found, whether or not it was looked for first.
+func TestKnownContentAmongNew(t *testing.T) {
+	t.Parallel()
+	q := newStore(t).Queue
+	known := func(n int) bool { return n%3 == 0 }
+	var wg sync.WaitGroup
+	for i := range 90 {
+		content := fmt.Sprint(i)
+		if known(i) {
+			submit(t, q, submission(content, "/in/first.mp4"), queue.AcceptedNew)
+		}
+		wg.Go(func() {
+			want := queue.AcceptedNew
+			if known(i) {
+				want = queue.AcceptedJoined
+			}
+			if got, err := q.Submit(deadline(t), submission(content, fmt.Sprintf("/in/%d.mp4", i))); got != want || err != nil {
+				t.Errorf("content %d: %s, %v, want %s", i, got, err, want)
+			}
+		})
+	}
+	wg.Wait()
+	wantDepths(t, q, queue.Depths{Upload: 90})
 }
 
 func TestAnswersToABatch(t *testing.T) {
@@ -366,9 +414,9 @@ func randomWriters(t *testing.T, q *queue.Queue, restart func()) {
 	if *long {
 		rounds = 500
 	}
-	now := make([]uint64, 12) // the records' revisions
+	now := make([]uint64, 30) // the records' revisions
 	for round := range rounds {
-		all := make([]*written, 1+rnd.IntN(60))
+		all := make([]*written, 1+rnd.IntN(100))
 		want := map[queue.JobKey]int{} // writers of a record that win
 		for i := range all {
 			n := rnd.IntN(len(now))

@@ -71,7 +71,7 @@ type Queue struct {
 	workers map[Stage]jetstream.Consumer
 
 	rooms  struct{ jobs, ledger, files *room }
-	groups struct{ jobs, ledger *group }
+	groups struct{ jobs, ledger, files *group }
 
 	submitting sync.Map     // JobKey to a channel that is closed when the submission of its content has ended
 	lookFirst  atomic.Int64 // submissions that look for a record of their content before they write one
@@ -228,7 +228,7 @@ func (q *Queue) setUp(ctx context.Context) error {
 	if q.files, err = q.bucket(ctx, "files", filesBytes, lazily); err != nil {
 		return err
 	}
-	q.rooms.files = &room{stream: q.files}
+	q.rooms.files, q.groups.files = &room{stream: q.files}, q.groupFor(q.files)
 	return nil
 }
 

@@ -25,7 +25,7 @@ type FileEntry struct {
 }
 
 // Entry reads what is remembered of a file; nil is nothing. An entry may be missing for a file that was dealt
-// with just before a crash, or because it was damaged.
+// with just before a crash, or just before the registry was full, or because it was damaged.
 func (q *Queue) Entry(ctx context.Context, path string) (*FileEntry, error) {
 	msg, err := q.last(ctx, q.files, q.ns.file(path))
 	if errors.Is(err, jetstream.ErrMsgNotFound) || err == nil && len(msg.Data) == 0 {
@@ -48,7 +48,7 @@ func (q *Queue) Remember(ctx context.Context, e FileEntry) error {
 	if err != nil {
 		return err
 	}
-	_, _, err = q.publish(ctx, write{subject: q.ns.file(e.Path), data: data, last: anySequence})
+	_, _, err = q.publish(ctx, write{subject: q.ns.file(e.Path), data: data, last: anySequence, group: q.groups.files})
 	return err
 }
 
