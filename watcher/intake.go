@@ -17,6 +17,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/authenta/authenta-ingest/queue"
 )
 
@@ -26,9 +28,9 @@ type result struct {
 	again bool // it could not be dealt with now, or was altered meanwhile
 }
 
-// inFlight is how many files the intake has in hand at a time. Most of them wait for the queue's disk, which takes what
-// waits for it together.
-const inFlight = 1024
+// inFlight is how many files the intake has in hand at a time. Most of them wait for the queue's disk, which takes hundreds that
+// wait for it in little more time than a dozen.
+const inFlight = 2048
 
 // newBuffers makes one for each file that is read at a time: as many as there are processors to hash them.
 func newBuffers() chan []byte {
@@ -39,20 +41,23 @@ func newBuffers() chan []byte {
 	return buffers
 }
 
-// intake deals with complete files, one at a time, until ctx ends.
+// intake deals with complete files until ctx ends.
 func (w *Watcher) intake(ctx context.Context) error {
+	var hands errgroup.Group
+	hands.SetLimit(inFlight)
 	for {
-		var g sighting
 		select {
 		case <-ctx.Done():
-			return nil
-		case g = <-w.ready:
-		}
-		again := w.take(ctx, g)
-		select {
-		case <-ctx.Done():
-			return nil
-		case w.results <- result{path: g.path, again: again}:
+			return hands.Wait()
+		case g := <-w.ready:
+			hands.Go(func() error {
+				r := result{path: g.path, again: w.take(ctx, g)}
+				select {
+				case <-ctx.Done():
+				case w.results <- r:
+				}
+				return nil
+			})
 		}
 	}
 }

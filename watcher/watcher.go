@@ -142,9 +142,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 	g.Go(func() error { return watch.run(ctx) })
 	g.Go(func() error { return w.scanning(ctx, watch, firstScan) })
 	g.Go(func() error { return w.loop(ctx, firstScan) })
-	for range inFlight {
-		g.Go(func() error { return w.intake(ctx) })
-	}
+	g.Go(func() error { return w.intake(ctx) })
 	if err := g.Wait(); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("watcher: %w", err)
 	}
