@@ -25,6 +25,8 @@ var (
 
 	ErrNoJob     = errNoJob
 	CheckVersion = checkVersion
+
+	BatchAcknowledged = batchAcknowledged
 )
 
 const (
@@ -33,6 +35,7 @@ const (
 	OrphanAge    = orphanAge
 	AnnounceTime = announceTime
 	MaxCrashes   = maxCrashes
+	BatchWrites  = batchWrites
 )
 
 func (r record) Revision() uint64 { return r.revision }
@@ -45,3 +48,16 @@ func JobSubject(q *Queue, stage Stage, key JobKey) string { return q.ns.job(stag
 
 // NewTask hands out a job as the queue does, without a delivery.
 func NewTask(q *Queue, r record) *Task { return &Task{record: r, q: q} }
+
+// Gather holds the writes to the ledger back as if one were under way, tells how many there are, and lets them go.
+func Gather(q *Queue) (waiting func() int, release func()) {
+	g := q.groups.ledger
+	if !g.lead(nil) {
+		panic("a write is under way")
+	}
+	return func() int {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		return len(g.waiting)
+	}, g.pass
+}

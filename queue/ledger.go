@@ -51,7 +51,7 @@ func (q *Queue) store(ctx context.Context, j Job, over uint64) (record, error) {
 	if err != nil {
 		return record{}, err
 	}
-	w := write{subject: q.ns.record(j.Key), data: data, last: int64(over), state: j.State}
+	w := write{subject: q.ns.record(j.Key), data: data, last: int64(over), state: j.State, group: q.groups.ledger}
 	if j.State.ended() {
 		w.ttl = q.ResultTTL + announceTime
 	}

@@ -28,6 +28,7 @@ type write struct {
 	removal bool          // it says that the record is gone
 	state   State         // of the job whose record it is, for those who read headers only; empty: it is none
 	file    string        // the mark of the file whose entry it is, likewise
+	group   *group        // with which it may go together with others; nil: it goes alone
 }
 
 const (
@@ -69,12 +70,15 @@ func (q *Queue) publish(ctx context.Context, w write) (seq uint64, unsure bool, 
 	began, told := time.Now(), false
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
 		q.Step("before " + name)
-		var ack *jetstream.PubAck
-		ack, err = q.publishOnce(ctx, w)
+		if w.group != nil {
+			seq, err = w.group.publish(ctx, w)
+		} else {
+			seq, err = q.publishOnce(ctx, w)
+		}
 		q.Step("after " + name)
 		switch {
 		case err == nil:
-			return ack.Sequence, false, nil
+			return seq, false, nil
 		case isConflict(err):
 			return 0, unsure, ErrConflict
 		case isFull(err):
@@ -101,10 +105,14 @@ const quietTime = 15 * time.Second
 // tryTime is how long one request may take: an answer that was lost is not waited for until the caller's own end.
 const tryTime = 5 * time.Second
 
-func (q *Queue) publishOnce(ctx context.Context, w write) (*jetstream.PubAck, error) {
+func (q *Queue) publishOnce(ctx context.Context, w write) (seq uint64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, tryTime)
 	defer cancel()
-	return q.js.PublishMsg(ctx, w.msg())
+	ack, err := q.js.PublishMsg(ctx, w.msg())
+	if err != nil {
+		return 0, err
+	}
+	return ack.Sequence, nil
 }
 
 // last returns the newest message on a subject of a bucket or queue.

@@ -57,8 +57,8 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// A Queue is the durable half of the daemon. It is safe for concurrent use. It starts no goroutine of its own,
-// and does not own the connection.
+// A Queue is the durable half of the daemon. It is safe for concurrent use. It starts no goroutine but for
+// a call or a write that is under way, and does not own the connection.
 type Queue struct {
 	Options
 	ns      Namespace
@@ -70,7 +70,11 @@ type Queue struct {
 	control *Bucket
 	workers map[Stage]jetstream.Consumer
 
-	rooms struct{ jobs, ledger, files *room }
+	rooms  struct{ jobs, ledger, files *room }
+	groups struct{ jobs, ledger, files *group }
+
+	submitting sync.Map     // JobKey to a channel that is closed when the submission of its content has ended
+	lookFirst  atomic.Int64 // submissions that look for a record of their content before they write one
 
 	inHand sync.Map // Stage + JobKey of what this process works on
 	letGo  sync.Map // JobKey of those whose call has ended, which could not be noted
@@ -181,12 +185,13 @@ func (q *Queue) setUp(ctx context.Context) error {
 	jobs := jetstream.StreamConfig{
 		Name: q.ns.name("jobs"), Subjects: []string{q.ns.subject("jobs", ">")}, Replicas: q.Replicas,
 		Retention: jetstream.WorkQueuePolicy, Discard: jetstream.DiscardNew, MaxBytes: jobsBytes,
+		AllowAtomicPublish: true,
 	}
 	var err error
 	if q.jobs, err = q.stream(ctx, jobs); err != nil {
 		return err
 	}
-	q.rooms.jobs = &room{stream: q.jobs}
+	q.rooms.jobs, q.groups.jobs = &room{stream: q.jobs}, q.groupFor(q.jobs)
 	for _, cfg := range []jetstream.StreamConfig{
 		limits("verdicts", q.ns.subject("verdicts", ">"), verdictsBytes),
 		limits("failures", q.ns.subject("failures", ">"), failuresBytes),
@@ -213,7 +218,7 @@ func (q *Queue) setUp(ctx context.Context) error {
 	if q.ledger, err = q.bucket(ctx, "ledger", ledgerBytes, jetstream.DefaultPersistMode); err != nil {
 		return err
 	}
-	q.rooms.ledger = &room{stream: q.ledger}
+	q.rooms.ledger, q.groups.ledger = &room{stream: q.ledger}, q.groupFor(q.ledger)
 	// An entry of the registry may be lost in a crash: its file is then hashed and submitted once more, as the same
 	// drop. So it need not wait for the disk, which has enough to do.
 	lazily := jetstream.AsyncPersistMode
@@ -223,7 +228,7 @@ func (q *Queue) setUp(ctx context.Context) error {
 	if q.files, err = q.bucket(ctx, "files", filesBytes, lazily); err != nil {
 		return err
 	}
-	q.rooms.files = &room{stream: q.files}
+	q.rooms.files, q.groups.files = &room{stream: q.files}, q.groupFor(q.files)
 	return nil
 }
 
@@ -237,7 +242,8 @@ func (q *Queue) bucket(ctx context.Context, name string, bytes int64, persist je
 		// What makes a stream a bucket to KV clients:
 		MaxMsgsPerSubject: 1, AllowRollup: true, DenyDelete: true,
 		AllowMsgTTL: true, SubjectDeleteMarkerTTL: time.Minute,
-		AllowDirect: q.Replicas == 1, // a replica that lags behind would tell what a job was
+		AllowAtomicPublish: persist != jetstream.AsyncPersistMode, // which excludes it
+		AllowDirect:        q.Replicas == 1,                       // a replica that lags behind would tell what a job was
 	})
 }
 

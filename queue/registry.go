@@ -64,7 +64,7 @@ func (k FileKey) String() string { return hex.EncodeToString(k[:]) }
 func (n Namespace) fileSubject(s string) string { return "$KV." + n.name("files") + "." + s }
 
 // Entry reads what is remembered of a file; nil is nothing. An entry may be missing for a file that was dealt
-// with just before a crash, or because it was damaged.
+// with just before a crash, or just before the registry was full, or because it was damaged.
 func (r *Registry) Entry(ctx context.Context, k FileKey) (*FileEntry, error) {
 	msg, err := r.q.last(ctx, r.q.files, r.subject(k.String()))
 	if errors.Is(err, jetstream.ErrMsgNotFound) || err == nil && len(msg.Data) == 0 {
@@ -98,6 +98,9 @@ func (r *Registry) write(ctx context.Context, k FileKey, e FileEntry, last int64
 		return err
 	}
 	w := write{subject: r.subject(k.String()), data: data, last: last, ttl: life, file: e.Mark(k).header()}
+	if last == anySequence { // else it has to be heard whether it was taken
+		w.group = r.q.groups.files
+	}
 	_, _, err = r.q.publish(ctx, w)
 	return err
 }

@@ -55,8 +55,17 @@ func (q *Queue) Submit(ctx context.Context, s Submission) (Acceptance, error) {
 		return "", fmt.Errorf("queue %s: %w", s.Drop.URI, err)
 	}
 	key := KeyOf(s.Digest, s.Model)
-	for {
-		acceptance, err := q.submitTo(ctx, key, s)
+	end, err := q.beginSubmit(ctx, key)
+	if err != nil {
+		return "", err
+	}
+	defer end()
+	submit := q.submitTo
+	if q.lookFirst.Add(-1) < 0 {
+		submit = q.submitNew
+	}
+	for ; ; submit = q.submitTo {
+		acceptance, err := submit(ctx, key, s)
 		if !errors.Is(err, ErrConflict) {
 			if err != nil {
 				return "", fmt.Errorf("queue %s: %w", s.Drop.URI, err)
@@ -69,6 +78,38 @@ func (q *Queue) Submit(ctx context.Context, s Submission) (Acceptance, error) {
 	}
 }
 
+// beginSubmit waits until this process submits no other drop of a content: they would be in each other's way.
+func (q *Queue) beginSubmit(ctx context.Context, key JobKey) (end func(), err error) {
+	mine := make(chan struct{})
+	for {
+		other, busy := q.submitting.LoadOrStore(key, mine)
+		if !busy {
+			return func() {
+				q.submitting.Delete(key)
+				close(mine)
+			}, nil
+		}
+		select {
+		case <-other.(chan struct{}):
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// lookAfter is how many submissions look for a record of their content before they write one, once there was one. Most content
+// is new; but what is not tends to come together, and has the writes of others refused with its own.
+const lookAfter = 1000
+
+// submitNew tries once, without looking for a record first.
+func (q *Queue) submitNew(ctx context.Context, key JobKey, s Submission) (Acceptance, error) {
+	acceptance, err := q.open(ctx, key, s, 0)
+	if errors.Is(err, ErrConflict) || errors.Is(err, ErrFull) { // it may have its answer, which needs no room
+		return q.submitTo(ctx, key, s)
+	}
+	return acceptance, err
+}
+
 // submitTo tries once, against the record as it is now.
 func (q *Queue) submitTo(ctx context.Context, key JobKey, s Submission) (Acceptance, error) {
 	r, err := q.load(ctx, key)
@@ -77,6 +118,9 @@ func (q *Queue) submitTo(ctx context.Context, key JobKey, s Submission) (Accepta
 		return q.open(ctx, key, s, r.revision)
 	case err != nil:
 		return "", err
+	}
+	q.lookFirst.Store(lookAfter)
+	switch {
 	case slices.Contains(r.Answered, s.Drop.ID):
 		return AcceptedAnswered, nil
 	case r.State.ended():
@@ -92,7 +136,7 @@ func (q *Queue) submitTo(ctx context.Context, key JobKey, s Submission) (Accepta
 		}
 	}
 	// Whoever made the record may have crashed before it had queued it.
-	return AcceptedJoined, q.enqueue(ctx, r.State.stage(), key)
+	return AcceptedJoined, q.enqueueAgain(ctx, r.State.stage(), key)
 }
 
 // open makes a new job, then queues it. A crash in between leaves a record without a message, which the next
@@ -173,7 +217,16 @@ func (q *Queue) gone(ctx context.Context, key JobKey) error {
 
 // enqueue puts the job's message on a queue, unless it is there or in somebody's hands.
 func (q *Queue) enqueue(ctx context.Context, stage Stage, key JobKey) error {
-	_, _, err := q.publish(ctx, write{subject: q.ns.job(stage, key)})
+	return q.putOn(ctx, write{subject: q.ns.job(stage, key), group: q.groups.jobs})
+}
+
+// enqueueAgain does so where the message most likely is there: others would be refused together with it.
+func (q *Queue) enqueueAgain(ctx context.Context, stage Stage, key JobKey) error {
+	return q.putOn(ctx, write{subject: q.ns.job(stage, key)})
+}
+
+func (q *Queue) putOn(ctx context.Context, w write) error {
+	_, _, err := q.publish(ctx, w)
 	if errors.Is(err, ErrConflict) {
 		return nil
 	}

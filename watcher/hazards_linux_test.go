@@ -398,7 +398,7 @@ func TestAnUnreadableRemoteFileIsRefused(t *testing.T) {
 	if err := os.Chmod(path, 0); err != nil {
 		t.Fatal(err)
 	}
-	if r := w.watcher().take(deadline(t), g, make([]byte, 4096)); r.again || len(w.failures()) != 1 {
+	if r := w.watcher().take(deadline(t), g); r.again || len(w.failures()) != 1 {
 		t.Errorf("again: %v, failures: %v", r.again, w.failures())
 	}
 }
@@ -535,7 +535,7 @@ func TestALinkThatComesInAFilesPlaceIsNotFollowedOut(t *testing.T) {
 			}
 			watcher := w.watcher(func(o *Options) { o.FollowSymlinks = c.follow })
 			if now, ok := watcher.lookAgain(g); ok {
-				watcher.take(deadline(t), now, make([]byte, 4096))
+				watcher.take(deadline(t), now)
 			}
 			if got := w.arrivals(); len(got) > 0 {
 				t.Errorf("taken for a file of ours: %v", got)

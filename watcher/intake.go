@@ -11,10 +11,13 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"syscall"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/authenta/authenta-ingest/queue"
 )
@@ -25,27 +28,48 @@ type result struct {
 	again bool // it could not be dealt with now, or was altered meanwhile
 }
 
-// intake deals with complete files, one at a time, until ctx ends.
-func (w *Watcher) intake(ctx context.Context) error {
-	buf := make([]byte, 128<<10) // what disks and SHA-256 like to have at a time
-	for {
-		var g sighting
-		select {
-		case <-ctx.Done():
-			return nil
-		case g = <-w.ready:
+// inFlight is how many files the intake has in hand at a time. Most of them wait for the queue's disk, which takes hundreds that
+// wait for it in little more time than a dozen.
+const inFlight = 2048
+
+// buffers are one for each file that is read at a time: as many as there are processors to hash them, for the files of this
+// machine and for those of others, which may be out of reach for long.
+type buffers struct{ local, remote chan []byte }
+
+func newBuffers() buffers {
+	some := func() chan []byte {
+		c := make(chan []byte, max(2, runtime.GOMAXPROCS(0))) // one reads while another waits for its disk
+		for range cap(c) {
+			c <- make([]byte, 128<<10) // what disks and SHA-256 like to have at a time
 		}
-		r := w.take(ctx, g, buf)
+		return c
+	}
+	return buffers{local: some(), remote: some()}
+}
+
+// intake deals with complete files until ctx ends.
+func (w *Watcher) intake(ctx context.Context) error {
+	var hands errgroup.Group
+	hands.SetLimit(inFlight)
+	for {
 		select {
 		case <-ctx.Done():
-			return nil
-		case w.results <- r:
+			return hands.Wait()
+		case g := <-w.ready:
+			hands.Go(func() error {
+				r := w.take(ctx, g)
+				select {
+				case <-ctx.Done():
+				case w.results <- r:
+				}
+				return nil
+			})
 		}
 	}
 }
 
 // take deals with one complete file, unless it turns out not to be.
-func (w *Watcher) take(ctx context.Context, g sighting, buf []byte) (r result) {
+func (w *Watcher) take(ctx context.Context, g sighting) (r result) {
 	if w.room.wait(ctx) != nil {
 		return result{g, true}
 	}
@@ -67,7 +91,7 @@ func (w *Watcher) take(ctx context.Context, g sighting, buf []byte) (r result) {
 	if entry != nil && entry.File.Same(g.version) && (!entry.Again() || w.debts.knows(g)) {
 		return result{g, false}
 	}
-	c, err := w.read(ctx, g, buf)
+	c, err := w.read(ctx, g)
 	switch {
 	case err == nil:
 		err = w.submit(ctx, g, c, entry)
@@ -136,8 +160,23 @@ type content struct {
 // errAltered says that a file changed while it was read.
 var errAltered = errors.New("altered while it was read")
 
-// read finds out what a file is and, if that can be media, hashes all of it.
-func (w *Watcher) read(ctx context.Context, g sighting, buf []byte) (content, error) {
+// read reads a file when it is its turn.
+func (w *Watcher) read(ctx context.Context, g sighting) (content, error) {
+	buffers := w.buffers.local
+	if g.remote {
+		buffers = w.buffers.remote
+	}
+	select {
+	case <-ctx.Done():
+		return content{}, ctx.Err()
+	case buf := <-buffers:
+		defer func() { buffers <- buf }()
+		return w.readInto(ctx, g, buf)
+	}
+}
+
+// readInto finds out what a file is and, if that can be media, hashes all of it.
+func (w *Watcher) readInto(ctx context.Context, g sighting, buf []byte) (content, error) {
 	f, err := w.openFile(g.path)
 	if err != nil {
 		return content{}, err
@@ -149,12 +188,14 @@ func (w *Watcher) read(ctx context.Context, g sighting, buf []byte) (content, er
 	if g.version.Size == 0 {
 		return content{empty: true}, nil
 	}
-	c := content{}
-	if c.contentType, err = detect(f); err != nil {
+	n, err := io.ReadAtLeast(f, buf, min(len(buf), int(g.version.Size))) // one that is shorter by now is found by check
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
 		return content{}, err
 	}
+	c := content{contentType: detect(buf[:n])}
 	if isMedia(c.contentType) {
 		h := sha256.New()
+		h.Write(buf[:n])
 		if _, err := io.CopyBuffer(h, reader{ctx, f}, buf); err != nil {
 			return content{}, err
 		}

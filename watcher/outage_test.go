@@ -132,7 +132,7 @@ func TestAFileIsNotTakenForNewWhileTheRegistryCannotBeRead(t *testing.T) {
 	defer cancel()
 	watcher := w.watcher()
 	watcher.files.note(queue.FileMark{Key: queue.FileKeyOf(path), Print: 1}) // as another version
-	again := watcher.take(ctx, settled, make([]byte, 4096)).again
+	again := watcher.take(ctx, settled).again
 	if n := w.queued(); n != 0 || !again {
 		t.Errorf("%d jobs on the queue, want none; again: %v, want true", n, again)
 	}
@@ -148,7 +148,7 @@ func TestAFileIsNotRefusedForWantOfDescriptors(t *testing.T) {
 	put(t, filepath.Join(w.dir, "note"), []byte("text")) // has the broker open its files
 	w.scanned()
 	settled := seen(t, put(t, filepath.Join(w.dir, "a.jpg"), picture(1)))
-	watcher, ctx, buf := w.watcher(), deadline(t), make([]byte, 4096)
+	watcher, ctx := w.watcher(), deadline(t)
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		t.Fatal(err)
@@ -158,7 +158,7 @@ func TestAFileIsNotRefusedForWantOfDescriptors(t *testing.T) {
 	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &none); err != nil {
 		t.Fatal(err)
 	}
-	again := watcher.take(ctx, settled, buf).again
+	again := watcher.take(ctx, settled).again
 	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		t.Fatal(err)
 	}

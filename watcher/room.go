@@ -22,7 +22,8 @@ type room struct {
 	log   *slog.Logger
 
 	mu    sync.Mutex
-	since time.Time // when there was none; zero: there is some
+	since time.Time     // when there was none; zero: there is some
+	asked chan struct{} // closed when there is room again; nil: nobody has found that there is none
 }
 
 // wait returns when there is room. Its error is ctx's.
@@ -34,8 +35,32 @@ func (r *room) wait(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// waitAfter is wait for those who have found out why there is none.
+// waitAfter is wait for those who have found out why there is none. One of them asks for all.
 func (r *room) waitAfter(ctx context.Context, why error) error {
+	r.mu.Lock()
+	asked := r.asked
+	if asked == nil {
+		r.asked = make(chan struct{})
+	}
+	r.mu.Unlock()
+	if asked == nil {
+		return r.ask(ctx, why)
+	}
+	select {
+	case <-asked:
+	case <-ctx.Done():
+	}
+	return ctx.Err()
+}
+
+// ask asks until there is room. Its error is ctx's.
+func (r *room) ask(ctx context.Context, why error) error {
+	defer func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		close(r.asked)
+		r.asked = nil
+	}()
 	tick := time.NewTicker(roomEvery)
 	defer tick.Stop()
 	for ; why != nil; why = r.queue.Room(ctx) {

@@ -166,7 +166,7 @@ func TestAnEndedContextStopsTheReadingOfALargeFile(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() {
-		_, err := (&Watcher{}).read(ctx, seen(t, path), make([]byte, 4096))
+		_, err := (&Watcher{}).readInto(ctx, seen(t, path), make([]byte, 4096))
 		ended <- err
 	}()
 	cancel()

@@ -88,7 +88,7 @@ func TestAPipeInAFilesPlaceBlocksNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	ended := make(chan bool, 1)
-	go func() { ended <- w.watcher().take(deadline(t), settled, make([]byte, 4096)).again }()
+	go func() { ended <- w.watcher().take(deadline(t), settled).again }()
 	select {
 	case again := <-ended:
 		if !again {

@@ -167,12 +167,12 @@ func TestAFileAlteredBetweenSettlingAndReadingIsNotTaken(t *testing.T) {
 			return seen(t, put(t, filepath.Join(t.TempDir(), "x"), nil)).version.ChangeTime.After(settled.version.ChangeTime)
 		})
 		alter()
-		if !w.watcher().take(deadline(t), settled, make([]byte, 4096)).again {
+		if !w.watcher().take(deadline(t), settled).again {
 			t.Errorf("%s: taken as if nothing had happened", name)
 		}
 	}
 	remove(t, path)
-	if w.watcher().take(deadline(t), sightingOf(path, 1, 0), make([]byte, 4096)).again {
+	if w.watcher().take(deadline(t), sightingOf(path, 1, 0)).again {
 		t.Error("a file that is gone is to be looked at again")
 	}
 	w.wantOnly()

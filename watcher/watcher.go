@@ -16,7 +16,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -73,6 +72,7 @@ type Watcher struct {
 	hints     *hints        // from events to the loop
 	ready     chan sighting // from the loop to the intake
 	results   chan result   // from the intake to the loop
+	buffers   buffers
 	pollEvery time.Duration // between two looks at a folder that sends no events
 
 	unscanned atomic.Int32  // roots that were not scanned yet
@@ -105,6 +105,7 @@ func New(o Options) (*Watcher, error) {
 		hints:     newHints(),
 		ready:     make(chan sighting),
 		results:   make(chan result),
+		buffers:   newBuffers(),
 		firstScan: make(chan struct{}),
 		caught:    make(chan struct{}),
 		pollEvery: o.Poll.every(),
@@ -185,9 +186,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 		g.Go(func() error { return r.run(ctx) })
 	}
 	g.Go(func() error { return w.loop(ctx) })
-	for range max(2, runtime.GOMAXPROCS(0)) { // one reads while another waits for the queue's disk
-		g.Go(func() error { return w.intake(ctx) })
-	}
+	g.Go(func() error { return w.intake(ctx) })
 	if err := g.Wait(); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("watcher: %w", err)
 	}
