@@ -19,10 +19,11 @@ import (
 const (
 	// batch is how many names are read of a folder at a time, so that one of a million files takes no more memory.
 	batch = 1024
-	// window is how many new files a scan puts in order at a time: some 10 MB of names.
-	window = 1 << 15
+	// window is how many new files a scan puts in order at a time: some 30 MB of names, and a second look at all folders for
+	// each that are more.
+	window = 1 << 17
 	// flushEvery is how long what was found waits for what may be older, in folders that take long to read.
-	flushEvery = 5 * time.Second
+	flushEvery = time.Second
 	// arrived is how old a change must be for its event to have been heard of, if there was one.
 	arrived = 10 * time.Second
 )
@@ -325,8 +326,8 @@ func (s *scan) followLinks(ctx context.Context) {
 
 // flush hands over the files that were found, which may have to wait for the intake.
 func (s *scan) flush(ctx context.Context) {
-	slices.SortFunc(s.found, compareAge)
-	for _, g := range s.found {
+	files := s.found.take()
+	for _, g := range files {
 		select {
 		case s.root.found <- g:
 		case <-ctx.Done():
@@ -334,13 +335,13 @@ func (s *scan) flush(ctx context.Context) {
 		}
 	}
 	if s.dropped {
-		youngest := s.found[len(s.found)-1]
+		youngest := files[len(files)-1]
 		if s.left == nil || older(youngest, *s.left) {
 			s.left = &youngest
 		}
 	}
 	s.root.keep(ctx, s.back)
-	s.found, s.back, s.dropped, s.flushed = s.found[:0], s.back[:0], false, time.Now()
+	s.back, s.dropped, s.flushed = s.back[:0], false, time.Now()
 }
 
 // cannotRead notes what could not be looked at. What is gone again is no news.
@@ -374,20 +375,36 @@ func (r *root) warn(path string, err error) {
 	r.trouble[path] = err
 }
 
-// oldest is a heap of sightings with the youngest on top, which is dropped for older ones.
-type oldest []sighting
+// oldest are the oldest of some sightings, at most so many. When there are more, it is a heap with the youngest on top, which
+// is dropped for older ones.
+type oldest struct {
+	files []sighting
+	full  bool
+}
 
 // keep adds a sighting, and reports whether one had to be dropped to keep to the limit.
 func (o *oldest) keep(g sighting, limit int) (dropped bool) {
-	if len(*o) < limit {
-		heap.Push(o, g)
+	if len(o.files) < limit {
+		o.files = append(o.files, g)
 		return false
 	}
-	if older(g, (*o)[0]) {
-		(*o)[0] = g
+	if !o.full {
+		heap.Init(o)
+		o.full = true
+	}
+	if older(g, o.files[0]) {
+		o.files[0] = g
 		heap.Fix(o, 0)
 	}
 	return true
+}
+
+// take empties it, and returns what it had, oldest first.
+func (o *oldest) take() []sighting {
+	files := o.files
+	*o = oldest{}
+	slices.SortFunc(files, compareAge)
+	return files
 }
 
 func compareAge(a, b sighting) int {
@@ -396,8 +413,8 @@ func compareAge(a, b sighting) int {
 
 func older(a, b sighting) bool { return compareAge(a, b) < 0 }
 
-func (o oldest) Len() int           { return len(o) }
-func (o oldest) Less(i, j int) bool { return older(o[j], o[i]) }
-func (o oldest) Swap(i, j int)      { o[i], o[j] = o[j], o[i] }
-func (o *oldest) Push(g any)        { *o = append(*o, g.(sighting)) }
-func (o *oldest) Pop() any          { g := (*o)[len(*o)-1]; *o = (*o)[:len(*o)-1]; return g }
+func (o *oldest) Len() int           { return len(o.files) }
+func (o *oldest) Less(i, j int) bool { return older(o.files[j], o.files[i]) }
+func (o *oldest) Swap(i, j int)      { o.files[i], o.files[j] = o.files[j], o.files[i] }
+func (o *oldest) Push(any)           { panic("its length does not change") }
+func (o *oldest) Pop() any           { panic("its length does not change") }
