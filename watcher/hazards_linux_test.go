@@ -68,8 +68,9 @@ func TestUnreadableFilesDoNotKeepNewOnesOut(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	watcher := w.watcher()
+	watcher.window = 100
 	r := watcher.roots[0]
-	for i := range window {
+	for i := range watcher.window {
 		path := filepath.Join(w.dir, fmt.Sprintf("%05d.jpg", i))
 		if err := os.WriteFile(path, nil, 0o644); err != nil {
 			t.Fatal(err)
@@ -81,7 +82,7 @@ func TestUnreadableFilesDoNotKeepNewOnesOut(t *testing.T) {
 	defer cancel()
 	ended := make(chan bool)
 	go func() { r.scanWhole(ctx, false); close(ended) }()
-	for total := 0; total < 4*window; total++ { // the loop, which is quick
+	for total := 0; total < 4*watcher.window; total++ { // the loop, which is quick
 		select {
 		case g := <-watcher.found:
 			if g.path == path {
@@ -495,8 +496,9 @@ func TestLostEventsAreNotHeldAgainstTheRootInASecondGo(t *testing.T) {
 	watcher := w.watcher()
 	watcher.events.open()
 	defer watcher.events.source.Close()
+	watcher.window = 100
 	r := watcher.roots[0]
-	for i := range window + 10 {
+	for i := range watcher.window + 10 {
 		if err := os.WriteFile(filepath.Join(w.dir, fmt.Sprintf("%05d.jpg", i)), nil, 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -507,7 +509,7 @@ func TestLostEventsAreNotHeldAgainstTheRootInASecondGo(t *testing.T) {
 	ended := make(chan bool)
 	go func() { r.scanWhole(ctx, true); close(ended) }()
 	missed := 0
-	for range 2 * window {
+	for range watcher.window + 10 {
 		if g := <-watcher.found; g.missed {
 			missed++
 		}

@@ -133,7 +133,7 @@ const queueLength = "/proc/sys/fs/inotify/max_queued_events"
 
 // The events of a burst are far more than the queue holds.
 func TestABurstThatOverflowsTheQueueOfEventsArrivesWholeAndOnce(t *testing.T) {
-	files := 1500
+	files := 600
 	if *long {
 		files = 10_000
 	}

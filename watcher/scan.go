@@ -291,7 +291,7 @@ func (s *scan) file(g sighting, heard hearing) {
 		return
 	}
 	g.missed = s.safety && heard == listened && !was.ever && time.Since(g.version.ChangeTime) > arrived
-	s.dropped = s.found.keep(g, window) || s.dropped
+	s.dropped = s.found.keep(g, r.window) || s.dropped
 }
 
 // link takes note of a link, which counts if it stays inside the root.

@@ -74,6 +74,7 @@ type Watcher struct {
 	results   chan result   // from the intake to the loop
 	buffers   buffers
 	pollEvery time.Duration // between two looks at a folder that sends no events
+	window    int           // new files that a scan puts in order at a time
 
 	unscanned atomic.Int32  // roots that were not scanned yet
 	firstScan chan struct{} // closed when there are none
@@ -109,6 +110,7 @@ func New(o Options) (*Watcher, error) {
 		firstScan: make(chan struct{}),
 		caught:    make(chan struct{}),
 		pollEvery: o.Poll.every(),
+		window:    window,
 	}
 	w.debts = newDebts(w)
 	w.events = newEvents(o.Log, w.heard, w.lostEvents)
