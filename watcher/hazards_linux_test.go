@@ -69,6 +69,7 @@ func TestUnreadableFilesDoNotKeepNewOnesOut(t *testing.T) {
 	w := newWorld(t)
 	watcher := w.watcher()
 	watcher.window = 100
+	watcher.found = make(chan sighting)
 	r := watcher.roots[0]
 	for i := range watcher.window {
 		path := filepath.Join(w.dir, fmt.Sprintf("%05d.jpg", i))
