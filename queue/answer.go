@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 )
 
 // An Answer is a terminal message.
@@ -29,6 +30,10 @@ func (q *Queue) Answer(ctx context.Context, key JobKey, id DropID, uri string) (
 		return nil, err
 	case !r.State.ended():
 		return nil, nil
+	}
+	same := func(d Drop) bool { return d.ID == id || d.URI == uri }
+	if slices.Contains(r.Answered, id) && !slices.ContainsFunc(r.Drops, same) { // by a failure, after which another file went on
+		return nil, fmt.Errorf("job %s: %w", key, ErrForgotten)
 	}
 	// As long as its message is on a queue, the one who has it in hand may be about to publish.
 	if err := q.gone(ctx, key); err != nil {

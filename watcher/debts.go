@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -31,15 +32,23 @@ type debts struct {
 	*Watcher
 	ready chan struct{} // closed when no answer can be missed any more
 	due   *hints        // paths of files whose answers are there
-	told  rate.Sometimes
+	warn  rate.Sometimes
 
 	recalled atomic.Bool // what an earlier run has owed is known
 
-	mu   sync.Mutex
-	open map[string]*debt // by path
+	mu     sync.Mutex
+	open   map[string]*debt    // by path
+	acting map[string]struct{} // paths of files that are being dealt with: one at a time, whatever is taken in meanwhile
 }
 
-// A debt is a file that something is to be done with.
+// A debt is a file that something is to be done with. It is
+//
+//	expected   before its drops are submitted, so that no answer is missed; taken back if that fails
+//	safe       once the registry knows of it, so that the next start does
+//	complete   when all answers are there as well: it is due
+//	done       when it was acted on; then it is dropped, or, after a failure, waits for what a retry brings
+//
+// A new version of the file is another debt, and takes its place.
 type debt struct {
 	file    after.File
 	keys    []queue.JobKey // what judges it; an empty key is a refusal
@@ -47,7 +56,6 @@ type debt struct {
 	answers []*queue.Answer
 	safe    bool // the registry knows of it
 	done    bool // what was to be done is done, for now: a retry may bring another answer
-	acting  bool
 	again   bool // there was news meanwhile
 	wait    backoff
 	tryAt   time.Time // after something went wrong
@@ -57,8 +65,8 @@ type debt struct {
 
 func newDebts(w *Watcher) *debts {
 	return &debts{
-		Watcher: w, ready: make(chan struct{}), due: newHints(), open: map[string]*debt{},
-		told: rate.Sometimes{First: 10, Interval: time.Minute},
+		Watcher: w, ready: make(chan struct{}), due: newHints(), open: map[string]*debt{}, acting: map[string]struct{}{},
+		warn: rate.Sometimes{First: 10, Interval: time.Minute},
 	}
 }
 
@@ -75,12 +83,13 @@ func (d *debts) run(ctx context.Context) error {
 		close(d.ready)
 		return nil
 	}
-	from, err := d.Queue.End(ctx)
-	if ctx.Err() != nil {
-		return nil
-	}
-	if err != nil {
+	var from queue.Position
+	err := d.insist(ctx, func() (err error) {
+		from, err = d.Queue.End(ctx)
 		return err
+	})
+	if err != nil {
+		return nil
 	}
 	close(d.ready)
 	g, ctx := errgroup.WithContext(ctx)
@@ -91,6 +100,7 @@ func (d *debts) run(ctx context.Context) error {
 		})
 	})
 	g.Go(func() error { d.recall(ctx); return nil })
+	g.Go(func() error { d.tend(ctx); return nil })
 	paths := make(chan string)
 	g.Go(func() error { defer close(paths); d.dispatch(ctx, paths); return nil })
 	for range actors {
@@ -104,20 +114,28 @@ func (d *debts) run(ctx context.Context) error {
 	return g.Wait()
 }
 
+// insist does something until it succeeds. Its error is ctx's.
+func (d *debts) insist(ctx context.Context, do func() error) error {
+	for wait := (backoff{first: time.Second, last: time.Minute}); ; {
+		err := do()
+		if err == nil || ctx.Err() != nil {
+			return ctx.Err()
+		}
+		d.Log.Debug("what is to be done with files is found out later", "error", err)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(wait.next()):
+		}
+	}
+}
+
 // dispatch hands out what is due.
 func (d *debts) dispatch(ctx context.Context, paths chan<- string) {
-	tick := time.NewTicker(retryEvery)
-	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
-			for _, path := range d.retry(time.Now()) {
-				if err := d.ask(ctx, path); err != nil {
-					d.Log.Debug("answers are asked for again later", "file", path, "error", err)
-				}
-			}
 		case <-d.due.more:
 			due, _ := d.due.take()
 			for path := range due {
@@ -126,6 +144,24 @@ func (d *debts) dispatch(ctx context.Context, paths chan<- string) {
 				case <-ctx.Done():
 					return
 				}
+			}
+		}
+	}
+}
+
+// tend sees to what is waited for for long.
+func (d *debts) tend(ctx context.Context) {
+	tick := time.NewTicker(retryEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		for _, path := range d.retry(time.Now()) {
+			if err := d.ask(ctx, path); err != nil {
+				d.Log.Debug("answers are asked for again later", "file", path, "error", err)
 			}
 		}
 	}
@@ -140,7 +176,7 @@ func (d *debts) retry(now time.Time) (ask []string) {
 		switch {
 		case debt.done && !d.files.of(path, debt.file.Version).ever: // it is forgotten
 			delete(d.open, path)
-		case debt.acting, !debt.safe:
+		case !debt.safe || d.isActing(path):
 		case !debt.complete() && now.After(debt.askAt):
 			debt.askAt = now.Add(debt.asking.next())
 			ask = append(ask, path)
@@ -157,6 +193,15 @@ func (d *debts) expect(g sighting, digest queue.Digest, drops []queue.DropID, ke
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.open[g.path] = debt
+}
+
+// cancel takes back what was expected of a file that was not taken in: it may be gone by the next try.
+func (d *debts) cancel(path string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if debt := d.open[path]; debt != nil && !debt.safe {
+		delete(d.open, path)
+	}
 }
 
 func (d *debts) newDebt(g sighting, digest queue.Digest, drops []queue.DropID, keys []queue.JobKey) *debt {
@@ -180,18 +225,14 @@ func (d *debts) knows(g sighting) bool {
 // remembered notes that the registry knows of a debt. answers are those that are there already.
 func (d *debts) remembered(path string, answers ...*queue.Answer) {
 	d.mu.Lock()
-	defer d.mu.Unlock()
 	debt := d.open[path]
-	if debt == nil {
-		return
+	if debt != nil {
+		debt.safe = true
 	}
-	debt.safe = true
-	for i, a := range answers {
-		if debt.answers[i] == nil { // else it was heard
-			debt.answers[i] = a
-		}
+	d.mu.Unlock()
+	if debt != nil {
+		d.told(path, debt, answers)
 	}
-	d.settle(path, debt)
 }
 
 // hear takes note of a message on a stream.
@@ -232,11 +273,8 @@ func (d *debts) recall(ctx context.Context) {
 	case <-d.files.loaded:
 	}
 	for _, key := range d.files.owed() {
-		if ctx.Err() != nil {
+		if d.insist(ctx, func() error { return d.recallOne(ctx, key) }) != nil {
 			return
-		}
-		if err := d.recallOne(ctx, key); err != nil && ctx.Err() == nil {
-			d.Log.Warn("what is to be done with a file is found out at the next start", "error", err)
 		}
 	}
 	d.recalled.Store(true)
@@ -265,38 +303,56 @@ func (d *debts) recallOne(ctx context.Context, key queue.FileKey) error {
 	return d.ask(ctx, path)
 }
 
-// ask finds out which answers to a file are there already.
+// ask finds out which answers to a file are there already. Of one that is just being submitted, the ledger may know nothing
+// yet.
 func (d *debts) ask(ctx context.Context, path string) error {
 	d.mu.Lock()
 	debt := d.open[path]
-	if debt == nil {
+	if debt == nil || !debt.safe {
 		d.mu.Unlock()
 		return nil
 	}
-	keys, drops := debt.keys, slices.Clone(debt.drops)
+	drops := slices.Clone(debt.drops)
 	d.mu.Unlock()
-	answers := make([]*queue.Answer, len(keys))
-	for i, key := range keys {
+	answers := make([]*queue.Answer, len(debt.keys))
+	for i, key := range debt.keys {
 		a, err := d.Queue.Answer(ctx, key, drops[i], queue.FileURI(path))
 		if errors.Is(err, queue.ErrForgotten) {
-			return d.waive(ctx, path)
+			return d.waive(ctx, path, debt)
 		}
 		if err != nil {
 			return err
 		}
 		answers[i] = a
 	}
-	d.remembered(path, answers...)
+	d.told(path, debt, answers)
 	return nil
 }
 
-// waive gives a debt up: nothing is done with the file.
-func (d *debts) waive(ctx context.Context, path string) error {
+// told takes note of answers from the ledger, unless another version of the file was taken in since it was asked.
+func (d *debts) told(path string, debt *debt, answers []*queue.Answer) {
 	d.mu.Lock()
-	debt := d.open[path]
-	delete(d.open, path)
+	defer d.mu.Unlock()
+	if d.open[path] != debt {
+		return
+	}
+	for i, a := range answers {
+		if debt.answers[i] == nil { // else it was heard
+			debt.answers[i] = a
+		}
+	}
+	d.settle(path, debt)
+}
+
+// waive gives a debt up: nothing is done with the file.
+func (d *debts) waive(ctx context.Context, path string, debt *debt) error {
+	d.mu.Lock()
+	current := d.open[path] == debt
+	if current {
+		delete(d.open, path)
+	}
 	d.mu.Unlock()
-	if debt == nil {
+	if !current {
 		return nil
 	}
 	return d.rewrite(ctx, debt, func(e *queue.FileEntry) { e.Owed = nil })
@@ -308,11 +364,21 @@ func (d *debts) pay(ctx context.Context, path string) {
 	if debt == nil {
 		return
 	}
-	result, err := d.After.Do(ctx, debt.file, answers)
+	result, err := d.do(ctx, debt.file, answers)
 	if err == nil {
 		err = d.paid(ctx, debt, answers, result)
 	}
 	d.end(ctx, path, debt, result, err)
+}
+
+// do does it. A panic is an error of its own file.
+func (d *debts) do(ctx context.Context, f after.File, answers []after.Answer) (r after.Result, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("panic: %v\n%s", v, debug.Stack())
+		}
+	}()
+	return d.After.Do(ctx, f, answers)
 }
 
 // begin takes a debt that can be paid; nil: none.
@@ -323,16 +389,21 @@ func (d *debts) begin(path string) (*debt, []after.Answer) {
 	if debt == nil || !debt.complete() {
 		return nil, nil
 	}
-	if debt.acting {
+	if d.isActing(path) {
 		debt.again = true
 		return nil, nil
 	}
-	debt.acting, debt.again = true, false
+	d.acting[path], debt.again = struct{}{}, false
 	answers := make([]after.Answer, len(debt.keys))
 	for i, a := range debt.answers {
 		answers[i] = after.Answer{Model: debt.keys[i].Model(), Failed: a.Failed, Message: a.Message}
 	}
 	return debt, answers
+}
+
+func (d *debts) isActing(path string) bool {
+	_, is := d.acting[path]
+	return is
 }
 
 // paid has the registry know that a debt is paid. One to a file that failed stays: a retry may bring a verdict.
@@ -367,17 +438,19 @@ func (d *debts) rewrite(ctx context.Context, debt *debt, change func(*queue.File
 func (d *debts) end(ctx context.Context, path string, debt *debt, r after.Result, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	debt.acting = false
-	switch {
-	case d.open[path] != debt: // a new version was taken in meanwhile
-		return
+	delete(d.acting, path)
+	switch now := d.open[path]; {
+	case now != debt: // another version was taken in meanwhile, or the same once more
+		if now != nil {
+			d.settle(path, now)
+		}
 	case debt.again:
 		d.due.add(path)
 	case err != nil:
 		wait := debt.wait.next()
 		debt.tryAt = time.Now().Add(wait)
 		if ctx.Err() == nil {
-			d.told.Do(func() {
+			d.warn.Do(func() {
 				d.Log.Warn("what was to be done with a file could not be done; it is tried again", "file", path, "next_try", wait, "error", err)
 			})
 		}

@@ -280,3 +280,122 @@ func (w *world) stopAtStep(n int, plan func(*Options)) (reached bool) {
 	}
 	return reached
 }
+
+// The ledger was asked about the version that was there before.
+func TestAnOldAnswerIsNotTheNewVersions(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	path := put(t, filepath.Join(w.dir, "a.jpg"), picture(1))
+	watcher := w.watcher(then(t, "delete", "keep", "off"))
+	d := watcher.debts
+	old := d.newDebt(seen(t, path), digestOf(picture(1)), []queue.DropID{"one", "two"}, []queue.JobKey{"1", "2"})
+	old.safe = true
+	d.open[path] = old
+	put(t, path, picture(2))
+	d.expect(seen(t, path), digestOf(picture(2)), []queue.DropID{"three"}, []queue.JobKey{"3"})
+	d.told(path, old, []*queue.Answer{{}, {}})
+	if err := d.waive(deadline(t), path, old); err != nil {
+		t.Fatal(err)
+	}
+	now := d.open[path]
+	if now == nil || now.safe || now.complete() {
+		t.Fatalf("what is owed to the new version is %+v", now)
+	}
+	if err := d.ask(deadline(t), path); err != nil || d.open[path] != now {
+		t.Errorf("of one that is not submitted yet the ledger was asked: %v, %v", d.open[path], err)
+	}
+}
+
+// It was expected to be answered, could not be submitted, and is gone by the next try.
+func TestAFileThatWentIsOwedNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	path := put(t, filepath.Join(w.dir, "a.jpg"), picture(1))
+	watcher := w.watcher(then(t, "delete", "keep", "off"))
+	watcher.debts.recalled.Store(true)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel() // stands for a broker that is away
+	g := seen(t, path)
+	err := watcher.submit(ctx, g, content{digest: digestOf(picture(1)), contentType: "image/jpeg"}, nil)
+	if err == nil {
+		t.Fatal("it was submitted")
+	}
+	watcher.failed(ctx, g, err)
+	remove(t, path)
+	if r := watcher.take(deadline(t), g); r.again {
+		t.Error("it is to be looked at again")
+	}
+	if open, failing := watcher.Owing(); open+failing != 0 {
+		t.Errorf("%d files are owed something, and %d more", open, failing)
+	}
+}
+
+// The file's rights are changed while it is being moved: the same drop is expected once more.
+func TestOneAtATimeActsOnADrop(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	path := put(t, filepath.Join(w.dir, "a.jpg"), picture(1))
+	watcher := w.watcher(then(t, "move:done", "keep", "off"))
+	d := watcher.debts
+	complete := func() {
+		d.expect(seen(t, path), digestOf(picture(1)), []queue.DropID{"drop"}, []queue.JobKey{"key"})
+		d.remembered(path, &queue.Answer{})
+	}
+	complete()
+	if debt, _ := d.begin(path); debt == nil {
+		t.Fatal("it cannot be begun")
+	}
+	complete()
+	if debt, _ := d.begin(path); debt != nil {
+		t.Error("it is begun twice")
+	}
+	d.due.take()
+	d.end(deadline(t), path, nil, after.Result{}, nil)
+	if due, _ := d.due.take(); len(due) != 1 {
+		t.Error("the second time is not due when the first has ended")
+	}
+}
+
+func TestWhatNobodyHasReadIsNotDeleted(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	plan := then(t, "delete", "delete", "off")
+	empty, err := os.Create(filepath.Join(w.dir, "empty.jpg")) // its writer is about to begin
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer empty.Close()
+	r := w.run(plan)
+	await(t, "the empty file is refused", func() bool { return len(w.failures()) == 1 })
+	r.paid()
+	r.stop()
+	closed := put(t, filepath.Join(w.dir, "closed.jpg"), picture(1))
+	watcher := w.watcher(plan)
+	fault := queue.Fault{Reason: queue.Unreadable, Message: "permission denied"}
+	if err := watcher.refuse(deadline(t), seen(t, closed), "", fault); err != nil {
+		t.Fatal(err)
+	}
+	watcher.debts.pay(deadline(t), closed)
+	odd := put(t, filepath.Join(w.dir, "odd.jpg"), picture(2))
+	fault.Reason = queue.Crash
+	if err := watcher.refuse(deadline(t), seen(t, odd), "", fault); err != nil {
+		t.Fatal(err)
+	}
+	put(t, odd, picture(3)) // overwritten since
+	watcher.debts.pay(deadline(t), odd)
+	w.wantTree("closed.jpg", "empty.jpg", "odd.jpg")
+}
+
+func TestSomebodysOwnFileOfASidecarsNameStays(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	path := put(t, filepath.Join(w.dir, "a.jpg"), picture(1))
+	theirs := []string{put(t, path+".verdict.json", []byte("mine")), put(t, path+".failure.json", []byte("mine"))}
+	w.judgeAll()
+	w.run(then(t, "keep", "keep", "on")).paid()
+	for _, path := range theirs {
+		if data, err := os.ReadFile(path); string(data) != "mine" {
+			t.Errorf("%s holds %.20q, %v", path, data, err)
+		}
+	}
+}

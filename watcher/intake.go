@@ -119,6 +119,7 @@ func (w *Watcher) failed(ctx context.Context, g sighting, err error) result {
 	if err == nil {
 		return result{g, false}
 	}
+	w.debts.cancel(g.path)
 	level := slog.LevelWarn
 	if g.tries > 0 || ctx.Err() != nil {
 		level = slog.LevelDebug

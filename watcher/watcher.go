@@ -5,7 +5,8 @@
 // after a restart. Events are hints; the scan is the truth.
 //
 // A file that no model takes, or that cannot be read, is refused with a failure message instead. The watcher
-// never calls the platform and alters no file.
+// never calls the platform, and alters no file; whether files stay where they are, once they have their answers, is what
+// package after does.
 package watcher
 
 import (
@@ -43,7 +44,7 @@ type Options struct {
 	Log     *slog.Logger   // default slog.Default()
 
 	FollowSymlinks bool   // take what symbolic links lead to, as far as it is in the watched folder
-	Host           string // this machine among those that share the queue, where there are several; else empty
+	Host           string // this machine, where several share the queue and have different files at the same paths; else empty
 }
 
 func (o Options) withDefaults() Options {

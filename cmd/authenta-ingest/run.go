@@ -167,13 +167,9 @@ func newDaemon(s settings, q *queue.Queue, client *authenta.Client, exclude []st
 	if err != nil {
 		return nil, err
 	}
-	host, err := s.host()
-	if err != nil {
-		return nil, err
-	}
 	watch, err := watcher.New(watcher.Options{
 		Queue: q, Dirs: s.Dirs, Exclude: exclude, Images: models(s.ModelImage), Videos: models(s.ModelVideo),
-		Settle: s.Settle, Rescan: s.Rescan, Filter: files, After: s.plan(), Poll: s.PollDirs, FollowSymlinks: s.FollowSymlinks, Host: host, Log: log,
+		Settle: s.Settle, Rescan: s.Rescan, Filter: files, After: s.plan(), Poll: s.PollDirs, FollowSymlinks: s.FollowSymlinks, Host: s.Host, Log: log,
 	})
 	if err != nil {
 		return nil, err

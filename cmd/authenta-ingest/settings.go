@@ -59,7 +59,7 @@ type settings struct {
 	MaxDepth         int           `envconfig:"INGEST_MAX_DEPTH" desc:"how many folders deep files count: 1 is the watched folder alone, 0 is no limit"`
 	DoneSuffix       string        `envconfig:"INGEST_DONE_SUFFIX" desc:"with .done, clip.mp4 counts only once clip.mp4.done is there too"`
 	FollowSymlinks   bool          `envconfig:"INGEST_FOLLOW_SYMLINKS" default:"false" desc:"take what symbolic links in a watched folder lead to, as far as that is in the folder too"`
-	Host             string        `envconfig:"INGEST_HOST" desc:"name of this machine among those that share an external NATS; empty is its host name"`
+	Host             string        `envconfig:"INGEST_HOST" desc:"name of this machine, if several share an external NATS and watch different disks under the same path; it must not change"`
 	After            string        `envconfig:"INGEST_AFTER" default:"keep" desc:"what becomes of a file once its verdict is on its stream: keep, delete or move:DIR"`
 	AfterFail        string        `envconfig:"INGEST_AFTER_FAIL" default:"keep" desc:"likewise, of one that could not be judged"`
 	Sidecar          string        `envconfig:"INGEST_SIDECAR" default:"off" desc:"on writes the verdict beside the file, as NAME.verdict.json; a folder writes it there"`
@@ -343,22 +343,6 @@ func (s settings) filter() (*filter.Filter, error) {
 		Include: s.Include, Exclude: s.Exclude, MinSize: s.MinSize.bytes, MaxSize: s.MaxSize.bytes,
 		MaxDepth: s.MaxDepth, DoneSuffix: s.DoneSuffix,
 	})
-}
-
-// host tells this machine's files from those of others on the same NATS. The embedded one has no others, and goes on
-// when the machine is given another name.
-func (s settings) host() (string, error) {
-	if s.NATSURL == "" {
-		return "", nil
-	}
-	if s.Host != "" {
-		return s.Host, nil
-	}
-	name, err := os.Hostname()
-	if err != nil {
-		return "", fmt.Errorf("this machine does not tell its name (set INGEST_HOST): %w", err)
-	}
-	return name, nil
 }
 
 // server is how the external NATS is reached.

@@ -137,21 +137,6 @@ func TestTheFilterChoosesTheFiles(t *testing.T) {
 	}
 }
 
-func TestOnlyAnExternalNATSIsToldTheHost(t *testing.T) {
-	t.Parallel()
-	hostname, err := os.Hostname()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, c := range []struct{ url, set, want string }{
-		{"", "", ""}, {"", "nas", ""}, {"nats://nats.test", "nas", "nas"}, {"nats://nats.test", "", hostname},
-	} {
-		if got, err := (settings{NATSURL: c.url, Host: c.set}).host(); err != nil || got != c.want {
-			t.Errorf("NATS_URL=%s INGEST_HOST=%s: host %q, %v, want %q", c.url, c.set, got, err, c.want)
-		}
-	}
-}
-
 func TestAKeyFileIsReadAgainWhenItChanges(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, sandbox.Options{Latency: time.Millisecond})

@@ -111,12 +111,16 @@ func (p Plan) action(f File, answers []Answer) (*action, error) {
 	name := filepath.Base(path)
 	a.folder, a.names = filepath.Dir(path), names(name, f.Drop)
 	var head struct {
-		URI string `json:"uri"`
+		URI    string       `json:"uri"`
+		Reason queue.Reason `json:"reason"`
 	}
 	if err := json.Unmarshal(answers[0].Message, &head); err != nil {
 		return a, fmt.Errorf("its answer cannot be read: %w", err)
 	}
 	a.uri = head.URI
+	if a.policy.Action == Delete && f.Digest == "" && (f.Version.Size == 0 || head.Reason == queue.Unreadable) {
+		a.policy = Policy{} // nobody has seen what it holds, and its writer may only be about to begin
+	}
 	return a, nil
 }
 

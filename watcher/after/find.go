@@ -117,8 +117,10 @@ func (a *action) isVersion(ctx context.Context, d *folder, name string, s stat) 
 	switch {
 	case !s.Alike(a.Version) || !s.regular():
 		return false, nil
-	case s.Same(a.Version) || a.Digest == "":
+	case s.Same(a.Version), a.Digest == "" && (d != a.source || name != a.names[0]): // our own renaming touches it
 		return true, nil
+	case a.Digest == "": // nobody knows what it holds, and it may be another thing by now
+		return false, nil
 	}
 	have, err := digestOf(ctx, d, name)
 	return have == a.Digest, err

@@ -70,7 +70,7 @@ func (a *action) answer(d *folder, name string) error {
 	if err != nil {
 		return err
 	}
-	if a.plan.Sidecar.Dir != "" && a.policy.Action != Move {
+	if a.policy.Action != Move {
 		if name, err = a.freeName(to); err != nil {
 			return err
 		}
