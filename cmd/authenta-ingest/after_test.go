@@ -129,3 +129,13 @@ func TestAFailedFileIsMovedAgainWhenARetryBringsItsVerdict(t *testing.T) {
 	}
 	w.wantOneAnswerEach()
 }
+
+func TestTheSandboxsVerdictsDeleteNoFile(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox.Options{})
+	w.write("a.jpg", picture(1))
+	p := w.start(map[string]string{"INGEST_AFTER": "delete"}, "run", "--sandbox", "--once", w.inbox)
+	if code := p.wait(time.Minute); code != exitUsage || !strings.Contains(p.stderr.String(), "move:DIR") {
+		t.Errorf("exit code %d: %s", code, p.stderr.String())
+	}
+}

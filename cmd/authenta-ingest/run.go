@@ -57,8 +57,13 @@ Its verdicts mean nothing, and what it judged is kept apart from the real state.
 			if err := s.plan().Check(s.Dirs); err != nil {
 				mistakes.found = append(mistakes.found, err)
 			}
-			if !o.sandbox {
+			p := s.plan()
+			switch {
+			case !o.sandbox:
 				s.account(mistakes)
+			case p.OnVerdict.Action == after.Delete || p.OnFailure.Action == after.Delete:
+				mistakes.found = append(mistakes.found, errors.New("delete with --sandbox, whose verdicts mean nothing: "+
+					"set INGEST_AFTER and INGEST_AFTER_FAIL to keep, or to move:DIR"))
 			}
 			if err := mistakes.err(); err != nil {
 				return err
@@ -66,10 +71,6 @@ Its verdicts mean nothing, and what it judged is kept apart from the real state.
 			log := newLog(cmd.ErrOrStderr(), s.LogLevel)
 			for _, name := range unknown() {
 				log.Warn("this version knows no such setting; it is ignored", "setting", name)
-			}
-			if p := s.plan(); o.sandbox && (p.OnVerdict.Action != after.Keep || p.OnFailure.Action != after.Keep) {
-				log.Warn("the sandbox's verdicts mean nothing, and yet files are dealt with as if they did",
-					"INGEST_AFTER", p.OnVerdict, "INGEST_AFTER_FAIL", p.OnFailure)
 			}
 			return run(cmd.Context(), s, o, cmd.OutOrStdout(), cmd.ErrOrStderr(), log)
 		},
