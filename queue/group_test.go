@@ -410,7 +410,7 @@ func randomWriters(t *testing.T, q *queue.Queue, restart func()) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	rnd := rand.New(rand.NewPCG(seed, 0))
-	rounds := 10
+	rounds := 7
 	if *long {
 		rounds = 500
 	}
@@ -545,12 +545,12 @@ func TestWhatWasAcknowledgedOutlivesABrokerThatIsKilled(t *testing.T) {
 			}
 		})
 	}
-	kills := 2
+	kills := 1
 	if *long {
 		kills = 50
 	}
 	for range kills {
-		more := acknowledged.Load() + 200 + rand.Int64N(300)
+		more := acknowledged.Load() + 300 + rand.Int64N(300)
 		await(t, "some are acknowledged", func() bool { return acknowledged.Load() >= more })
 		kill()
 		kill = startBroker(t, port, dir)

@@ -56,6 +56,9 @@ func TestWriters(t *testing.T) {
 	for mode, change := range modes {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
+			if mode == "polled" && !*long {
+				t.Skip("takes as long again: -long")
+			}
 			w := newWorld(t)
 			for _, path := range paths {
 				t.Run(strings.TrimSuffix(filepath.Base(path), ".txt"), func(t *testing.T) {
