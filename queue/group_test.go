@@ -560,7 +560,7 @@ func TestWhatWasAcknowledgedOutlivesABrokerThatIsKilled(t *testing.T) {
 	stop()
 	wg.Wait()
 	t.Logf("%d acknowledged", len(all))
-	if got := batches(t, q, "ledger"); len(got) < 10 {
+	if got := batches(t, q, "ledger"); len(got) < 5 {
 		t.Errorf("%d batches: the test shows little", len(got))
 	}
 	for _, w := range all {
