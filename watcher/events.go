@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"maps"
 	"strings"
@@ -269,18 +268,3 @@ func advice(err error) string {
 	}
 	return fmt.Sprintf("the system refuses it: %v", err)
 }
-
-// isGone reports whether nothing is at a path.
-func isGone(err error) bool {
-	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
-}
-
-// A backoff doubles from one wait to the next.
-type backoff struct{ first, last, wait time.Duration }
-
-func (b *backoff) next() time.Duration {
-	b.wait = min(max(2*b.wait, b.first), b.last)
-	return b.wait
-}
-
-func (b *backoff) reset() { b.wait = 0 }

@@ -215,7 +215,7 @@ func check(f *os.File, g sighting) error {
 }
 
 // submit puts a file on the queue, once a model, or refuses it, and remembers that. known is what was remembered before;
-// if it names the same drop, the file only looks new, as it does when its device is numbered anew.
+// if it names the same drop, the file only looks new, as it does when its rights were changed.
 func (w *Watcher) submit(ctx context.Context, g sighting, c content, known *queue.FileEntry) error {
 	models := w.modelsFor(c.contentType)
 	if len(models) == 0 {

@@ -1,6 +1,7 @@
 package watcher
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -57,6 +58,11 @@ func statWith(op, path string, call func(*unix.Stat_t) error) (st unix.Stat_t, e
 func isRegular(st *unix.Stat_t) bool { return st.Mode&unix.S_IFMT == unix.S_IFREG }
 func isFolder(st *unix.Stat_t) bool  { return st.Mode&unix.S_IFMT == unix.S_IFDIR }
 func isLink(st *unix.Stat_t) bool    { return st.Mode&unix.S_IFMT == unix.S_IFLNK }
+
+// isGone reports whether nothing is at a path.
+func isGone(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
+}
 
 // below reports whether a path is a folder, or in it.
 func below(path, dir string) bool {

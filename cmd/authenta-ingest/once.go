@@ -26,10 +26,12 @@ func (d *daemon) untilDone(ctx context.Context) error {
 	for {
 		if depths, err := d.queue.Depths(ctx); err == nil { // without an answer there is nothing to say yet
 			d.report.progress(depths)
-			if open, _ := d.watcher.Owing(); depths == (queue.Depths{}) && open == 0 {
-				return errOnceDone
+			if depths != (queue.Depths{}) {
+				err = d.paused(depths)
+			} else if open, _ := d.watcher.Owing(); open == 0 {
+				err = errOnceDone
 			}
-			if err := d.paused(depths); err != nil && depths != (queue.Depths{}) {
+			if err != nil {
 				return err
 			}
 		}

@@ -54,10 +54,10 @@ Its verdicts mean nothing, and what it judged is kept apart from the real state.
 			if slices.ContainsFunc(s.Dirs, func(dir string) bool { return sameFolder(dir, s.StateDir) || sameFolder(dir, sandboxState(s.StateDir)) }) {
 				mistakes.found = append(mistakes.found, errors.New("INGEST_STATE_DIR is a folder to watch: give it one of its own"))
 			}
-			if err := s.plan().Check(s.Dirs); err != nil {
+			p := s.plan()
+			if err := p.Check(s.Dirs); err != nil {
 				mistakes.found = append(mistakes.found, err)
 			}
-			p := s.plan()
 			switch {
 			case !o.sandbox:
 				s.account(mistakes)

@@ -8,7 +8,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/authenta/authenta-ingest/queue"
 )
 
 // markFile is in the state folder while no server runs on it that was stopped in an orderly way. It says what the folder
@@ -56,22 +59,15 @@ func fingerprint(dir string) (string, error) {
 		if err != nil || d.IsDir() {
 			return err
 		}
-		info, err := d.Info()
-		if err == nil {
-			_, err = fmt.Fprintf(h, "%q %d %d %s\n", path[len(dir):], info.Size(), info.ModTime().UnixNano(), identity(info))
+		var st unix.Stat_t
+		if err := unix.Lstat(path, &st); err != nil {
+			return &fs.PathError{Op: "lstat", Path: path, Err: err}
 		}
+		id := queue.FileIDOf(&st) // its inode and change time tell it from a copy that has its times
+		_, err = fmt.Fprintf(h, "%q %d %d %d %d\n", path[len(dir):], id.Size, id.ModTime.UnixNano(), id.Inode, id.ChangeTime.UnixNano())
 		return err
 	})
 	return hex.EncodeToString(h.Sum(nil)), err
-}
-
-// identity tells a file from a copy that has its times: by its inode, and when that was changed.
-func identity(info fs.FileInfo) string {
-	st, ok := info.Sys().(*syscall.Stat_t)
-	if !ok {
-		return ""
-	}
-	return fmt.Sprint(st.Ino, changeTime(st))
 }
 
 func syncDir(dir string) error {
