@@ -297,7 +297,10 @@ func (d *debts) recallOne(ctx context.Context, key queue.FileKey) error {
 	if newer {
 		return nil
 	}
-	return d.ask(ctx, path)
+	if err := d.ask(ctx, path); err != nil { // tend asks again, and the others are not kept waiting
+		d.Log.Debug("answers are asked for again later", "file", path, "error", err)
+	}
+	return nil
 }
 
 // ask finds out which answers to a file are there already. Of one that is just being submitted, the ledger may know nothing

@@ -399,3 +399,24 @@ func TestSomebodysOwnFileOfASidecarsNameStays(t *testing.T) {
 		}
 	}
 }
+
+// Nothing can be found out about one of them: its job's record is damaged.
+func TestOneFileWhoseAnswerCannotBeReadKeepsNoOtherWaiting(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	plan := then(t, "move:done", "keep", "off")
+	for i := range 5 {
+		put(t, filepath.Join(w.dir, fmt.Sprintf("%d.jpg", i)), picture(i))
+	}
+	w.scanned(plan)
+	w.judgeAll()
+	await(t, "the files are judged", func() bool { return len(w.verdicts()) == 5 && w.queued() == 0 })
+	key := queue.KeyOf(digestOf(picture(0)), "AC-1")
+	if _, err := w.js.Publish(deadline(t), "$KV.authenta-ledger."+string(key), []byte("{")); err != nil {
+		t.Fatal(err)
+	}
+	w.run(plan)
+	await(t, "the others are moved", func() bool {
+		return slices.Equal(w.tree(), []string{"0.jpg", "done/1.jpg", "done/2.jpg", "done/3.jpg", "done/4.jpg"})
+	})
+}
