@@ -48,7 +48,7 @@ func (q *Queue) Answer(ctx context.Context, key JobKey, id DropID, uri string) (
 
 // dropFor returns the drop that waits, or waited, for the job's answer to another or to one of the same file.
 func (j Job) dropFor(id DropID, uri string) Drop {
-	found := Drop{ID: id, URI: uri, Name: filepath.Base(uri), QueuedAt: j.QueuedAt} // a full record lists it no more
+	found := Drop{ID: id, URI: uri, Name: filepath.Base(uri), QueuedAt: j.QueuedAt} // one that came later is not listed
 	if path, err := FilePath(uri); err == nil {
 		found.Name = filepath.Base(path)
 	}
@@ -63,12 +63,13 @@ func (j Job) dropFor(id DropID, uri string) Drop {
 	return found
 }
 
-// message is an ended job's answer to a drop, as it is published.
+// message is an ended job's answer to a drop, as it is published: one that it does not list came later, and was answered at
+// once.
 func (q *Queue) message(j Job, d Drop) ([]byte, error) {
 	if j.State == Failed {
 		return encode(j.failure(d))
 	}
-	return encode(j.verdict(d, q.Platform, false))
+	return encode(j.verdict(d, q.Platform, !j.waits(d.ID)))
 }
 
 func encode(message any) ([]byte, error) {

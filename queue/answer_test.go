@@ -33,7 +33,7 @@ func TestAnAnswerIsKnownOnceItIsOnItsStream(t *testing.T) {
 			t.Fatalf("%v, %v", got, err)
 		}
 		var v queue.Verdict
-		if err := json.Unmarshal(got.Message, &v); err != nil || v.ID != sub.Drop.ID || v.URI != sub.Drop.URI || v.Outcome != queue.Fake {
+		if err := json.Unmarshal(got.Message, &v); err != nil || v.ID != sub.Drop.ID || v.URI != sub.Drop.URI || v.Outcome != queue.Fake || v.Cached != (v.ID == b.Drop.ID) {
 			t.Errorf("answer %s, %v", got.Message, err)
 		}
 	}
