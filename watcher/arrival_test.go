@@ -51,7 +51,7 @@ func TestEveryModelOfAKindGetsItsOwnDrop(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	path := put(t, filepath.Join(w.dir, "a.jpg"), picture(1))
-	two := func(o *Options) { o.Images = append(o.Images, "FD-1") }
+	two := func(o *Options) { o.Models.Images = append(o.Models.Images, "FD-1") }
 	w.scanned(two)
 	w.scanned(two)
 	got := w.of(path)

@@ -85,3 +85,15 @@ func overwrite(t testing.TB, path string, data []byte) {
 		t.Fatalf("version %+v, want it as before: %+v", after.version, before.version)
 	}
 }
+
+// samples are real files, of the end-to-end tests.
+const samples = "../cmd/authenta-ingest/testdata/media"
+
+func sample(t testing.TB, name string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(samples, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/authenta/authenta-ingest/queue"
+	"github.com/authenta/authenta-ingest/watcher/media"
 )
 
 // A result says that the intake has dealt with a file.
@@ -154,8 +155,7 @@ func unreadable(err error) bool {
 // A content is what reading a file found.
 type content struct {
 	digest      queue.Digest
-	contentType string
-	empty       bool
+	contentType string // empty: of an empty file
 }
 
 // errAltered says that a file changed while it was read.
@@ -187,14 +187,14 @@ func (w *Watcher) readInto(ctx context.Context, g sighting, buf []byte) (content
 		return content{}, err
 	}
 	if g.version.Size == 0 {
-		return content{empty: true}, nil
+		return content{}, nil
 	}
 	n, err := io.ReadAtLeast(f, buf, min(len(buf), int(g.version.Size))) // one that is shorter by now is found by check
 	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
 		return content{}, err
 	}
-	c := content{contentType: detect(buf[:n])}
-	if isMedia(c.contentType) {
+	c := content{contentType: media.Detect(buf[:n])}
+	if media.Is(c.contentType) {
 		h := sha256.New()
 		h.Write(buf[:n])
 		if _, err := io.CopyBuffer(h, reader{ctx, f}, buf); err != nil {
@@ -217,13 +217,9 @@ func check(f *os.File, g sighting) error {
 // submit puts a file on the queue, once a model, or refuses it, and remembers that. known is what was remembered before;
 // if it names the same drop, the file only looks new, as it does when its rights were changed.
 func (w *Watcher) submit(ctx context.Context, g sighting, c content, known *queue.FileEntry) error {
-	models := w.modelsFor(c.contentType)
+	models := w.Models.For(c.contentType)
 	if len(models) == 0 {
-		what := "a file of type " + c.contentType
-		if c.empty {
-			what = "an empty file"
-		}
-		return w.refuse(ctx, g, c.contentType, queue.Fault{Reason: queue.Unsupported, Message: what + " is no image or video that can be judged"})
+		return w.refuse(ctx, g, c.contentType, media.Unsupported(c.contentType, g.version.Size))
 	}
 	entry := queue.FileEntry{URI: queue.FileURI(g.path), File: g.version, Since: time.Now().UTC()}
 	var subs []queue.Submission

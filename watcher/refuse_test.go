@@ -72,7 +72,7 @@ func TestAKindWithoutAModelIsUnsupported(t *testing.T) {
 	w := newWorld(t)
 	put(t, filepath.Join(w.dir, "clip.mp4"), sample(t, "interview.mp4"))
 	path := put(t, filepath.Join(w.dir, "a.jpg"), picture(1))
-	w.scanned(func(o *Options) { o.Videos = nil })
+	w.scanned(func(o *Options) { o.Models.Videos = nil })
 	failed := w.failures()
 	if len(failed) != 1 || failed[0].Reason != queue.Unsupported || failed[0].ContentType != "video/mp4" {
 		t.Errorf("failures %+v", failed)

@@ -27,6 +27,7 @@ import (
 	"github.com/authenta/authenta-ingest/queue"
 	"github.com/authenta/authenta-ingest/watcher/after"
 	"github.com/authenta/authenta-ingest/watcher/filter"
+	"github.com/authenta/authenta-ingest/watcher/media"
 )
 
 // Options configure a watcher. Every field without a default must be set.
@@ -34,8 +35,7 @@ type Options struct {
 	Queue   *queue.Queue
 	Dirs    []string       // folders to watch, with all below them
 	Exclude []string       // folders below them that are not ours to read, such as the state folder
-	Images  []queue.Model  // what judges images
-	Videos  []queue.Model  // what judges videos
+	Models  media.Models   // what judges files
 	Settle  time.Duration  // a file is complete when nothing about it changed for this long; default 5s
 	Rescan  time.Duration  // between safety scans, give or take a quarter; default 5m
 	After   after.Plan     // what is done with a file once its answer is there; default: nothing

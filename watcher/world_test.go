@@ -22,6 +22,7 @@ import (
 
 	"github.com/authenta/authenta-ingest/queue"
 	"github.com/authenta/authenta-ingest/queue/embedded"
+	"github.com/authenta/authenta-ingest/watcher/media"
 )
 
 const (
@@ -88,7 +89,7 @@ func (w *world) open(step func(string)) *queue.Queue {
 // options are those of the watchers here: scans are too rare to be of help.
 func (w *world) options(change ...func(*Options)) Options {
 	o := Options{
-		Queue: w.Queue, Dirs: []string{w.dir}, Images: []queue.Model{"AC-1"}, Videos: []queue.Model{"DF-1"},
+		Queue: w.Queue, Dirs: []string{w.dir}, Models: media.Models{Images: []queue.Model{"AC-1"}, Videos: []queue.Model{"DF-1"}},
 		Settle: settle, Rescan: time.Hour, Log: quiet,
 	}
 	for _, c := range change {

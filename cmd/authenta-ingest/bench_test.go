@@ -20,6 +20,7 @@ import (
 	"github.com/authenta/authenta-ingest/queue/control"
 	"github.com/authenta/authenta-ingest/queue/embedded"
 	"github.com/authenta/authenta-ingest/watcher"
+	"github.com/authenta/authenta-ingest/watcher/media"
 	"github.com/authenta/authenta-ingest/worker"
 )
 
@@ -66,7 +67,7 @@ func BenchmarkFile(b *testing.B) {
 		b.Fatal(err)
 	}
 	watch, err := watcher.New(watcher.Options{
-		Queue: q, Dirs: []string{inbox}, Images: []queue.Model{"AC-1"}, Settle: time.Millisecond, Log: discard,
+		Queue: q, Dirs: []string{inbox}, Models: media.Models{Images: []queue.Model{"AC-1"}}, Settle: time.Millisecond, Log: discard,
 	})
 	if err != nil {
 		b.Fatal(err)

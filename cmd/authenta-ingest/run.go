@@ -169,7 +169,7 @@ func newDaemon(s settings, q *queue.Queue, client *authenta.Client, exclude []st
 		return nil, err
 	}
 	watch, err := watcher.New(watcher.Options{
-		Queue: q, Dirs: s.Dirs, Exclude: exclude, Images: models(s.ModelImage), Videos: models(s.ModelVideo),
+		Queue: q, Dirs: s.Dirs, Exclude: exclude, Models: s.models(),
 		Settle: s.Settle, Rescan: s.Rescan, Filter: files, After: s.plan(), Poll: s.PollDirs, FollowSymlinks: s.FollowSymlinks, Host: s.Host, Log: log,
 	})
 	if err != nil {

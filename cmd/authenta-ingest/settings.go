@@ -20,6 +20,7 @@ import (
 	"github.com/authenta/authenta-ingest/watcher"
 	"github.com/authenta/authenta-ingest/watcher/after"
 	"github.com/authenta/authenta-ingest/watcher/filter"
+	"github.com/authenta/authenta-ingest/watcher/media"
 )
 
 // settings is everything that the environment may say. The tags are the documentation: 'config' and the README's table
@@ -331,6 +332,11 @@ func models(names []string) []queue.Model {
 		out[i] = queue.Model(n)
 	}
 	return out
+}
+
+// models are those that judge what arrives.
+func (s settings) models() media.Models {
+	return media.Models{Images: models(s.ModelImage), Videos: models(s.ModelVideo)}
 }
 
 func (s settings) embedded(log *slog.Logger) embedded.Options {

@@ -1,4 +1,4 @@
-package watcher
+package media
 
 import (
 	"os"
@@ -9,7 +9,7 @@ import (
 )
 
 // samples are real files, of the end-to-end tests.
-const samples = "../cmd/authenta-ingest/testdata/media"
+const samples = "../../cmd/authenta-ingest/testdata/media"
 
 func sample(t testing.TB, name string) []byte {
 	t.Helper()
@@ -60,20 +60,20 @@ func TestTheFirstBytesSayWhichModelJudges(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got := detect(c.data)
+			got := Detect(c.data)
 			if got != c.want {
 				t.Errorf("content type %q, want %q", got, c.want)
 			}
-			w := Watcher{Options: Options{Images: []queue.Model{image}, Videos: []queue.Model{video}}}
+			m := Models{Images: []queue.Model{image}, Videos: []queue.Model{video}}
 			var kind queue.Model
-			if models := w.modelsFor(got); len(models) > 0 {
+			if models := m.For(got); len(models) > 0 {
 				kind = models[0]
 			}
 			if kind != c.kind {
 				t.Errorf("judged by %q, want %q", kind, c.kind)
 			}
-			if isMedia(got) != (c.kind != none) {
-				t.Errorf("%s is media: %v", got, isMedia(got))
+			if Is(got) != (c.kind != none) {
+				t.Errorf("%s is media: %v", got, Is(got))
 			}
 		})
 	}

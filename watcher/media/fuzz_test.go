@@ -1,4 +1,4 @@
-package watcher
+package media
 
 import (
 	"bytes"
@@ -14,19 +14,19 @@ var typeAndSubtype = regexp.MustCompile(`^[a-z]+/[a-z0-9.+_-]+$`)
 
 // FuzzDetect looks at the beginning of files that say nothing but that they are there.
 func FuzzDetect(f *testing.F) {
-	w := Watcher{Options: Options{Images: []queue.Model{"IMG"}, Videos: []queue.Model{"VID"}}}
+	m := Models{Images: []queue.Model{"IMG"}, Videos: []queue.Model{"VID"}}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		contentType := detect(data)
+		contentType := Detect(data)
 		if !typeAndSubtype.MatchString(contentType) {
 			t.Errorf("content type %q", contentType)
 		}
-		models := w.modelsFor(contentType)
-		if isMedia(contentType) != (len(models) == 1) || isImage(contentType) && isVideo(contentType) {
+		models := m.For(contentType)
+		if Is(contentType) != (len(models) == 1) || isImage(contentType) && isVideo(contentType) {
 			t.Errorf("%s is judged by %v", contentType, models)
 		}
 		// A file that is longer than what is looked at is what its beginning says.
 		long := slices.Concat(data, bytes.Repeat([]byte{0}, 4096))
-		if a, b := detect(long), detect(append(long, "\xff\xd8\xff and more"...)); a != b {
+		if a, b := Detect(long), Detect(append(long, "\xff\xd8\xff and more"...)); a != b {
 			t.Errorf("%s becomes %s by what comes at its end", a, b)
 		}
 	})
