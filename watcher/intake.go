@@ -71,7 +71,7 @@ func (w *Watcher) intake(ctx context.Context) error {
 
 // take deals with one complete file, unless it turns out not to be.
 func (w *Watcher) take(ctx context.Context, g sighting) (r result) {
-	if w.room.wait(ctx) != nil {
+	if w.Room.Wait(ctx) != nil {
 		return result{g, true}
 	}
 	if g.remote {
@@ -269,7 +269,7 @@ func (w *Watcher) submitOne(ctx context.Context, s queue.Submission) (queue.Acce
 		if !errors.Is(err, queue.ErrFull) {
 			return acceptance, err
 		}
-		if err := w.room.waitAfter(ctx, err); err != nil {
+		if err := w.Room.WaitAfter(ctx, err); err != nil {
 			return "", err
 		}
 	}

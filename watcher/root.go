@@ -231,6 +231,9 @@ func (r *root) target(path string) (string, bool) {
 	return to, err == nil && below(to, r.path)
 }
 
+// tellTime is how long an event may take to publish.
+const tellTime = time.Second
+
 // tell publishes what became of the root.
 func (r *root) tell(ctx context.Context, kind string, why error) {
 	e := rootEvent{At: time.Now().UTC(), Folder: r.path}

@@ -28,6 +28,7 @@ import (
 	"github.com/authenta/authenta-ingest/watcher/after"
 	"github.com/authenta/authenta-ingest/watcher/filter"
 	"github.com/authenta/authenta-ingest/watcher/media"
+	"github.com/authenta/authenta-ingest/watcher/room"
 )
 
 // Options configure a watcher. Every field without a default must be set.
@@ -41,6 +42,7 @@ type Options struct {
 	After   after.Plan     // what is done with a file once its answer is there; default: nothing
 	Filter  *filter.Filter // which files count; nil: all that may be media
 	Poll    Poll           // which folders are read over and over instead of listening for events; default PollAuto
+	Room    *room.Room     // shared with others who take files in; default: one of its own
 	Log     *slog.Logger   // default slog.Default()
 
 	FollowSymlinks bool   // take what symbolic links lead to, as far as it is in the watched folder
@@ -57,13 +59,15 @@ func (o Options) withDefaults() Options {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
+	if o.Room == nil {
+		o.Room = room.New(o.Queue, o.Log)
+	}
 	return o
 }
 
 // A Watcher watches folders. New starts nothing; Run does all.
 type Watcher struct {
 	Options
-	room   *room
 	files  *known
 	roots  []*root
 	events *events
@@ -101,7 +105,6 @@ func New(o Options) (*Watcher, error) {
 	o.Dirs, o.Exclude = dirs, exclude
 	w := &Watcher{
 		Options:   o,
-		room:      &room{queue: o.Queue, log: o.Log},
 		files:     newKnown(o.Queue.Registry(o.Host)),
 		found:     make(chan sighting, 64),
 		hints:     newHints(),

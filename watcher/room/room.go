@@ -1,4 +1,5 @@
-package watcher
+// Package room has those who take files in wait while the queue has no room for more.
+package room
 
 import (
 	"context"
@@ -10,14 +11,15 @@ import (
 )
 
 const (
-	// roomEvery is how often a full queue is asked whether it has room again.
-	roomEvery = time.Second
+	// askEvery is how often a full queue is asked whether it has room again.
+	askEvery = time.Second
 	// tellTime is how long an event may take to publish; the disk it is written to may be the one that is full.
 	tellTime = time.Second
 )
 
-// room keeps the intake from reading files that the queue cannot take now: it is full, its disk is, or it is out of reach.
-type room struct {
+// A Room keeps files from being read that the queue cannot take now: it is full, its disk is, or it is out of reach. Those
+// who wait for the same queue share one, so that its state is told of once. It is safe for concurrent use.
+type Room struct {
 	queue *queue.Queue
 	log   *slog.Logger
 
@@ -26,17 +28,20 @@ type room struct {
 	asked chan struct{} // closed when there is room again; nil: nobody has found that there is none
 }
 
-// wait returns when there is room. Its error is ctx's.
-func (r *room) wait(ctx context.Context) error {
+// New returns the room of a queue. It starts nothing.
+func New(q *queue.Queue, log *slog.Logger) *Room { return &Room{queue: q, log: log} }
+
+// Wait returns when there is room. Its error is ctx's.
+func (r *Room) Wait(ctx context.Context) error {
 	if err := r.queue.Room(ctx); err != nil {
-		return r.waitAfter(ctx, err)
+		return r.WaitAfter(ctx, err)
 	}
 	r.tell(ctx, nil)
 	return ctx.Err()
 }
 
-// waitAfter is wait for those who have found out why there is none. One of them asks for all.
-func (r *room) waitAfter(ctx context.Context, why error) error {
+// WaitAfter is Wait for those who have found out why there is none. One of them asks for all.
+func (r *Room) WaitAfter(ctx context.Context, why error) error {
 	r.mu.Lock()
 	asked := r.asked
 	if asked == nil {
@@ -54,14 +59,14 @@ func (r *room) waitAfter(ctx context.Context, why error) error {
 }
 
 // ask asks until there is room. Its error is ctx's.
-func (r *room) ask(ctx context.Context, why error) error {
+func (r *Room) ask(ctx context.Context, why error) error {
 	defer func() {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		close(r.asked)
 		r.asked = nil
 	}()
-	tick := time.NewTicker(roomEvery)
+	tick := time.NewTicker(askEvery)
 	defer tick.Stop()
 	for ; why != nil; why = r.queue.Room(ctx) {
 		r.tell(ctx, why)
@@ -83,7 +88,7 @@ type intakeEvent struct {
 }
 
 // tell says, once, that files are no longer taken in, or that they are again.
-func (r *room) tell(ctx context.Context, why error) {
+func (r *Room) tell(ctx context.Context, why error) {
 	if ctx.Err() != nil {
 		return
 	}
