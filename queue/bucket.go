@@ -43,6 +43,19 @@ func (b *Bucket) Get(ctx context.Context, key string) (Entry, error) {
 	return Entry{Key: key, Data: msg.Data, Revision: msg.Sequence}, nil
 }
 
+// Keys lists the records whose keys match a pattern, as subjects are matched.
+func (b *Bucket) Keys(ctx context.Context, pattern string) ([]string, error) {
+	info, err := b.stream.Info(ctx, jetstream.WithSubjectFilter(b.subject(pattern)))
+	if err != nil {
+		return nil, fmt.Errorf("list %s of bucket %s: %w", pattern, b.name, err)
+	}
+	keys := make([]string, 0, len(info.State.Subjects))
+	for s := range info.State.Subjects {
+		keys = append(keys, strings.TrimPrefix(s, b.subject("")))
+	}
+	return keys, nil
+}
+
 // Put writes a record over the given revision and returns the new one, or ErrConflict if it has another one by now.
 // While the broker is away it tries again until ctx ends.
 func (b *Bucket) Put(ctx context.Context, key string, data []byte, over uint64) (uint64, error) {

@@ -228,7 +228,7 @@ func TestARecordWithLongNamesHasRoomForItsVerdict(t *testing.T) {
 	var accepted []queue.Submission
 	for i := range queue.MaxDrops {
 		sub := submission("same", fmt.Sprintf("%s/%d.mp4", long, i))
-		sub.Drop.Meta = map[string]string{"pad": ""}
+		sub.Drop.Meta = meta("pad", "")
 		if _, err := s.Submit(deadline(t), sub); err != nil {
 			break
 		}
@@ -324,7 +324,7 @@ func TestARecordFilledByDropsStillMovesOn(t *testing.T) {
 	submit(t, s.Queue, first, queue.AcceptedNew)
 	for i, pad := 0, 64<<10; pad > 0; i++ {
 		sub := submission("same", fmt.Sprintf("/in/%d.mp4", i))
-		sub.Drop.Meta = map[string]string{"pad": strings.Repeat("x", pad)}
+		sub.Drop.Meta = meta("pad", strings.Repeat("x", pad))
 		switch _, err := s.Submit(deadline(t), sub); {
 		case errors.Is(err, queue.ErrCrowded):
 			pad /= 2
@@ -407,7 +407,7 @@ func TestADropTooLargeForItsVerdictIsRefused(t *testing.T) {
 	s := newStore(t)
 	a := submission("a", "/in/a.mp4")
 	for pad := 1 << 20; ; pad -= 200 { // the largest that is taken
-		a.Drop.Meta = map[string]string{"pad": strings.Repeat("x", pad)}
+		a.Drop.Meta = meta("pad", strings.Repeat("x", pad))
 		ctx, cancel := context.WithTimeout(context.Background(), patience/3)
 		_, err := s.Submit(ctx, a)
 		cancel()

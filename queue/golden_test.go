@@ -21,7 +21,7 @@ func goldenJob() queue.Job {
 		Key: "5e884898-DF-1", Digest: "5e884898", Size: 1048576, ContentType: "video/mp4", Model: "DF-1", Name: "clip-5e884898",
 		State: queue.Judged,
 		Drops: []queue.Drop{{
-			ID: "0123456789abcdef01234567", URI: "file:///srv/inbox/clip.mp4", Name: "clip.mp4", Meta: map[string]string{"case": "7 & 8"},
+			ID: "0123456789abcdef01234567", URI: "file:///srv/inbox/clip.mp4", Name: "clip.mp4", Meta: meta("case", "7 & 8"),
 			File:     queue.FileID{Device: 1, Inode: 2, Size: 1048576, ModTime: t1},
 			QueuedAt: time.Date(2026, 1, 2, 8, 34, 5, 0, time.FixedZone("", 5*3600+1800)),
 		}},

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -38,14 +39,17 @@ func (s State) stage() Stage {
 
 // A Drop is one arrival of a file.
 type Drop struct {
-	ID       DropID            `json:"id"`
-	RetryOf  DropID            `json:"retry_of,omitempty"` // the drop whose failure was retried for this one
-	URI      string            `json:"uri"`
-	Name     string            `json:"name"`
-	Meta     map[string]string `json:"meta,omitempty"`
-	File     FileID            `json:"file"` // the version that was hashed
-	QueuedAt time.Time         `json:"queued_at"`
+	ID       DropID    `json:"id"`
+	RetryOf  DropID    `json:"retry_of,omitempty"` // the drop whose failure was retried for this one
+	URI      string    `json:"uri"`
+	Name     string    `json:"name"`
+	Meta     Meta      `json:"meta,omitempty"`
+	File     FileID    `json:"file"` // the version that was hashed
+	QueuedAt time.Time `json:"queued_at"`
 }
+
+// Meta is what whoever handed a file in wants to find in its answer, as JSON values.
+type Meta map[string]json.RawMessage
 
 // A Job is the ledger's record of one content under one model. It is a value: [Job.Next] makes the
 // changed one.

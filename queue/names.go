@@ -85,11 +85,12 @@ const (
 	Changed        Reason = "changed"         // the file was altered while in work
 	TooLarge       Reason = "too_large"       // larger than the platform takes
 	Crash          Reason = "crashed"         // working on it has brought the program down
+	Invalid        Reason = "invalid"         // the message that handed it in is not as it should be
 )
 
 // Retryable reports whether another try may end differently.
 func (r Reason) Retryable() bool {
-	return r != Unsupported && r != Rejected && r != TooLarge
+	return r != Unsupported && r != Rejected && r != TooLarge && r != Invalid
 }
 
 // inFile reports whether the fault lies in one file and not in its content: another copy may be better.

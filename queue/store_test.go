@@ -417,3 +417,12 @@ func setMaxBytes(t testing.TB, q *queue.Queue, stream string, bytes int64) {
 func step(hook func(point string)) func(*queue.Options) {
 	return func(o *queue.Options) { o.Step = hook }
 }
+
+// meta is what a drop brings along: one text.
+func meta(key, text string) queue.Meta {
+	value, err := json.Marshal(text)
+	if err != nil {
+		panic(err)
+	}
+	return queue.Meta{key: value}
+}

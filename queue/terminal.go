@@ -6,16 +6,16 @@ import (
 
 // A Head is what every terminal message begins with: which drop it answers, and what was judged.
 type Head struct {
-	ID          DropID            `json:"id"`
-	RetryOf     DropID            `json:"retry_of,omitempty"` // the drop whose failure was retried
-	URI         string            `json:"uri"`
-	Name        string            `json:"name"`
-	Meta        map[string]string `json:"meta"`
-	Digest      Digest            `json:"sha256"`
-	Size        int64             `json:"size"`
-	ContentType string            `json:"content_type"`
-	Model       Model             `json:"model"`
-	MediaID     string            `json:"mid"`
+	ID          DropID `json:"id"`
+	RetryOf     DropID `json:"retry_of,omitempty"` // the drop whose failure was retried
+	URI         string `json:"uri"`
+	Name        string `json:"name"`
+	Meta        Meta   `json:"meta"`
+	Digest      Digest `json:"sha256"`
+	Size        int64  `json:"size"`
+	ContentType string `json:"content_type"`
+	Model       Model  `json:"model"`
+	MediaID     string `json:"mid"`
 }
 
 // A Verdict is the message on <ns>.verdicts.<model>.<outcome>.
@@ -45,7 +45,7 @@ const noModel = "none"
 func (j Job) head(d Drop) Head {
 	meta := d.Meta
 	if meta == nil {
-		meta = map[string]string{}
+		meta = Meta{}
 	}
 	return Head{
 		ID: d.ID, RetryOf: d.RetryOf, URI: d.URI, Name: d.Name, Meta: meta,

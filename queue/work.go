@@ -51,18 +51,30 @@ type Pool struct {
 // Work has the jobs of a stage worked on until ctx ends. Then it takes no more, and returns when those in hand are
 // settled, the last of them cut short after the grace. It is the one place that acknowledges.
 func (q *Queue) Work(ctx context.Context, p Pool) error {
-	hard, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
-	defer cancel(nil)
-	defer context.AfterFunc(ctx, func() {
-		timer := time.AfterFunc(p.Grace, func() { cancel(ErrDrained) })
-		<-hard.Done()
-		timer.Stop()
-	})()
+	hard, cancel := withGrace(ctx, p.Grace)
+	defer cancel()
 	g, ctx := errgroup.WithContext(ctx)
+	name := fmt.Sprintf("jobs from the %s queue", p.Stage)
 	for range p.Slots {
-		g.Go(func() error { return q.slot(ctx, hard, p) })
+		g.Go(func() error {
+			return q.slot(ctx, q.workers[p.Stage], name, p.Ready, func(msg jetstream.Msg) { q.deliver(hard, p, msg) })
+		})
 	}
 	return g.Wait()
+}
+
+// withGrace returns a context for what is in hand when ctx ends: it ends so much later.
+func withGrace(ctx context.Context, grace time.Duration) (hard context.Context, cancel func()) {
+	hard, end := context.WithCancelCause(context.WithoutCancel(ctx))
+	forget := context.AfterFunc(ctx, func() {
+		timer := time.AfterFunc(grace, func() { end(ErrDrained) })
+		<-hard.Done()
+		timer.Stop()
+	})
+	return hard, func() {
+		forget()
+		end(nil)
+	}
 }
 
 // Redeliver has everything handed out again that is on the queues. What this process has in hand goes on: it refuses a second
@@ -85,16 +97,16 @@ func (q *Queue) redeliver(ctx context.Context, stage Stage) error {
 	return nil
 }
 
-// slot works on one job at a time. It asks the broker for one only when it is free, so that none waits in this
-// process unattended.
-func (q *Queue) slot(ctx, hard context.Context, p Pool) error {
-	deliveries, err := q.workers[p.Stage].Messages(jetstream.PullMaxMessages(1))
+// slot works on one message at a time. It asks the broker for one only when it is free, so that none waits in this
+// process unattended. what is for errors.
+func (q *Queue) slot(ctx context.Context, from jetstream.Consumer, what string, ready func(context.Context) error, deliver func(jetstream.Msg)) error {
+	deliveries, err := from.Messages(jetstream.PullMaxMessages(1))
 	if err != nil {
-		return fmt.Errorf("take jobs from the %s queue: %w", p.Stage, q.conn.explain(err))
+		return fmt.Errorf("take %s: %w", what, q.conn.explain(err))
 	}
 	defer giveBack(deliveries)
 	for {
-		if p.Ready(ctx) != nil {
+		if ready(ctx) != nil {
 			return nil
 		}
 		msg, err := deliveries.Next(jetstream.NextContext(ctx))
@@ -106,9 +118,9 @@ func (q *Queue) slot(ctx, hard context.Context, p Pool) error {
 			return nil
 		case errors.Is(err, jetstream.ErrNoHeartbeat): // an outage; the iterator goes on by itself
 		case err != nil:
-			return fmt.Errorf("take jobs from the %s queue: %w", p.Stage, q.conn.explain(err))
+			return fmt.Errorf("take %s: %w", what, q.conn.explain(err))
 		default:
-			q.deliver(hard, p, msg)
+			deliver(msg)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package queue_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -37,7 +38,7 @@ func TestConcludeEndsTheJobWithAVerdictUnderTheDropsID(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
 	a := submission("a", "/in/a.mp4")
-	a.Drop.Meta = map[string]string{"case": "7"}
+	a.Drop.Meta = queue.Meta{"case": json.RawMessage(`7`)}
 	submit(t, s.Queue, a, queue.AcceptedNew)
 	judgeAll(t, s.Queue)
 	wantDepths(t, s.Queue, queue.Depths{Upload: 0, Await: 0})
@@ -48,7 +49,7 @@ func TestConcludeEndsTheJobWithAVerdictUnderTheDropsID(t *testing.T) {
 		t.Fatalf("terminal messages %v", all)
 	}
 	job, v := jobOf(t, s.Queue, a), decode[queue.Verdict](t, all[0].data)
-	if job.State != queue.Judged || v.ID != a.Drop.ID || v.Meta["case"] != "7" || !v.JudgedAt.Equal(job.EndedAt) ||
+	if job.State != queue.Judged || v.ID != a.Drop.ID || string(v.Meta["case"]) != "7" || !v.JudgedAt.Equal(job.EndedAt) ||
 		v.MediaID != "mid-1" || v.Outcome != queue.Fake || !v.UploadedAt.Equal(job.UploadedAt) {
 		t.Errorf("record %s\nverdict %s", pretty(t, job.Job), pretty(t, v))
 	}

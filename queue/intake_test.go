@@ -1,0 +1,206 @@
+package queue_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/authenta/authenta-ingest/queue"
+)
+
+func (s *store) js() jetstream.JetStream {
+	s.t.Helper()
+	js, err := jetstream.New(s.conn.Conn)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return js
+}
+
+func (s *store) intake(host string, subjects ...string) *queue.Intake {
+	s.t.Helper()
+	in, err := s.Intake(deadline(s.t), host, subjects)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return in
+}
+
+func (s *store) captured() []string {
+	s.t.Helper()
+	stream, err := s.js().Stream(deadline(s.t), "authenta-intake")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return slices.Sorted(slices.Values(stream.CachedInfo().Config.Subjects))
+}
+
+// received are the messages that Work hands out until there are n different ones, by their text.
+func received(t *testing.T, in *queue.Intake, n int, settle func(queue.Message) queue.Settlement) map[string]queue.Message {
+	t.Helper()
+	ctx, stop := context.WithCancel(deadline(t))
+	defer stop()
+	var mu sync.Mutex
+	got := map[string]queue.Message{}
+	err := in.Work(ctx, queue.MessagePool{
+		Slots: 4, Ready: func(ctx context.Context) error { return ctx.Err() },
+		Handle: func(_ context.Context, m queue.Message) queue.Settlement {
+			mu.Lock()
+			defer mu.Unlock()
+			s := settle(m)
+			if got[string(m.Data)] = m; len(got) == n && s.String() == "done" {
+				stop()
+			}
+			return s
+		},
+	})
+	if err != nil || len(got) != n {
+		t.Fatalf("%d messages, want %d; %v", len(got), n, err)
+	}
+	return got
+}
+
+func done(queue.Message) queue.Settlement { return queue.Done() }
+
+func TestWhatIsPublishedOnASubjectIsKeptUntilItIsTakenIn(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	in := s.intake("", "media.in", "media.*.more")
+	ack, err := s.js().Publish(deadline(t), "media.in", []byte("one"))
+	if err != nil || ack.Stream != "authenta-intake" {
+		t.Fatalf("%+v, %v", ack, err)
+	}
+	if _, err := s.js().Publish(deadline(t), "media.x.more", []byte("two")); err != nil {
+		t.Fatal(err)
+	}
+	handed, err := s.HandIn(deadline(t), nats.Header{"Name": {"x"}, "Nats-Expected-Stream": {"none"}}, []byte("three"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := false
+	got := received(t, in, 3, func(m queue.Message) queue.Settlement {
+		if string(m.Data) == "one" && !again {
+			again = true
+			return queue.RetryAfter(0)
+		}
+		if string(m.Data) == "one" && m.Tries != 2 {
+			t.Errorf("handed out %d times", m.Tries)
+		}
+		return queue.Done()
+	})
+	if id := got["three"].ID; id != handed || !strings.HasPrefix(string(id), "authenta-intake-") || got["three"].Header.Get("Name") != "x" {
+		t.Errorf("handed in as %s, taken in as %+v", handed, got["three"])
+	}
+	if n, err := in.Pending(deadline(t)); n != 0 || err != nil {
+		t.Errorf("%d are not taken in, %v", n, err)
+	}
+}
+
+func TestAStreamThatCapturesASubjectAlreadyIsConsumed(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	_, err := s.js().CreateStream(deadline(t), jetstream.StreamConfig{Name: "MEDIA", Subjects: []string{"media.>"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for subject, text := range map[string]string{"media.in": "ours", "media.out": "not ours"} {
+		if _, err := s.js().Publish(deadline(t), subject, []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	in := s.intake("", "media.in", "other.in")
+	if got := in.Streams(); !slices.Equal(got, []string{"MEDIA", "authenta-intake"}) {
+		t.Errorf("taken from %v", got)
+	}
+	if got := s.captured(); !slices.Equal(got, []string{"authenta.intake", "other.in"}) {
+		t.Errorf("captured %v", got)
+	}
+	if got := received(t, in, 1, done); got["ours"].ID != "MEDIA-1" && got["ours"].ID != "MEDIA-2" {
+		t.Errorf("received %v", got)
+	}
+	received(t, s.intake("", "media.in"), 0+1, func() func(queue.Message) queue.Settlement {
+		if _, err := s.js().Publish(deadline(t), "media.in", []byte("next")); err != nil {
+			t.Fatal(err)
+		}
+		return done
+	}())
+}
+
+func TestASubjectOfWhichAStreamCapturesAPartIsRefused(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	_, err := s.js().CreateStream(deadline(t), jetstream.StreamConfig{Name: "VIDEOS", Subjects: []string{"media.video.*"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = s.Intake(deadline(t), "", []string{"media.>"})
+	if err == nil || !strings.Contains(err.Error(), "VIDEOS") || !strings.Contains(err.Error(), "media.video.*") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestEachMachineNamesItsSubjects(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	var all sync.WaitGroup
+	for _, host := range []string{"a.example", "b", "c"} {
+		all.Go(func() { s.intake(host, host+".in", "all.in") })
+	}
+	all.Wait()
+	if got, want := s.captured(), []string{"a.example.in", "all.in", "authenta.intake", "b.in", "c.in"}; !slices.Equal(got, want) {
+		t.Errorf("captured %v, want %v", got, want)
+	}
+	s.intake("b", "b.other")
+	s.intake("c")
+	if got, want := s.captured(), []string{"a.example.in", "all.in", "authenta.intake", "b.other"}; !slices.Equal(got, want) {
+		t.Errorf("captured %v, want %v", got, want)
+	}
+}
+
+func TestWhatWasDecidedFirstCounts(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	in := s.intake("")
+	if r, err := in.Decided(deadline(t), "authenta-intake-7"); r != nil || err != nil {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	a, b := submission("a", "/in/a.mp4"), submission("b", "/in/b.mp4")
+	first, err := in.Decide(deadline(t), "authenta-intake-7", queue.Receipt{Submissions: []queue.Submission{a}})
+	if err != nil || first.Submissions[0].Digest != a.Digest {
+		t.Fatalf("%+v, %v", first, err)
+	}
+	second, err := in.Decide(deadline(t), "authenta-intake-7", queue.Receipt{Submissions: []queue.Submission{b}})
+	if err != nil || second.Submissions[0].Digest != a.Digest || second.Submissions[0].Drop.ID != a.Drop.ID {
+		t.Errorf("%+v, %v", second, err)
+	}
+	if m, err := s.Recover(deadline(t)); m.Forgotten != 0 || err != nil { // what is no file is not forgotten as one
+		t.Errorf("%v, %v", m, err)
+	}
+}
+
+func TestASequenceOfTheIntakeDoesNotComeAgain(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	s.intake("")
+	first, err := s.HandIn(deadline(t), nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.js().DeleteStream(deadline(t), "authenta-intake"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.HandIn(deadline(t), nil, nil); err == nil || errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("handed in to nobody: %v", err)
+	}
+	s.intake("")
+	second, err := s.HandIn(deadline(t), nil, nil)
+	if err != nil || second <= first {
+		t.Errorf("%s after %s, %v", second, first, err)
+	}
+}

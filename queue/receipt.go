@@ -1,0 +1,69 @@
+package queue
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// A Receipt is what was decided about a message, before anything is done. One that is handed out again is not decided on
+// again: what it refers to may be gone by then, or another, and its drop would have two answers.
+type Receipt struct {
+	Submissions []Submission `json:"submissions,omitempty"`
+	Refusal     *Refusal     `json:"refusal,omitempty"` // instead of submissions
+}
+
+// A Refusal is a drop that no job can be made of, and why.
+type Refusal struct {
+	Drop        Drop   `json:"drop"`
+	ContentType string `json:"content_type,omitempty"`
+	Fault       Fault  `json:"fault"`
+}
+
+// receiptLife is how long a receipt is kept. A message that was taken in may be handed out again after an outage of the broker.
+const receiptLife = 3 * 24 * time.Hour
+
+// Decided returns what was decided about a message; nil: nothing yet.
+func (in *Intake) Decided(ctx context.Context, id DropID) (*Receipt, error) {
+	msg, err := in.q.last(ctx, in.q.files, in.subject(id))
+	if errors.Is(err, jetstream.ErrMsgNotFound) || err == nil && len(msg.Data) == 0 {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look what was decided about message %s: %w", id, err)
+	}
+	var r Receipt
+	if err := json.Unmarshal(msg.Data, &r); err != nil {
+		in.q.Log.Warn("the receipt of a message is damaged; it is taken for new", "message", id, "error", err)
+		return nil, nil
+	}
+	return &r, nil
+}
+
+// Decide notes what is decided about a message, and returns what counts: what was noted first.
+func (in *Intake) Decide(ctx context.Context, id DropID, r Receipt) (Receipt, error) {
+	data, err := json.Marshal(r)
+	if err != nil {
+		return r, err
+	}
+	_, _, err = in.q.publish(ctx, write{subject: in.subject(id), data: data, last: 0, ttl: receiptLife})
+	if !errors.Is(err, ErrConflict) {
+		return r, err
+	}
+	switch first, err := in.Decided(ctx, id); {
+	case err != nil:
+		return r, err
+	case first != nil:
+		return *first, nil
+	}
+	return r, nil // what was there cannot be read
+}
+
+// subject is where a message's receipt is: in the registry, which says the same of files.
+func (in *Intake) subject(id DropID) string {
+	return in.q.ns.fileSubject("intake." + FileKeyOf(string(id)).String())
+}
