@@ -44,7 +44,8 @@ type Drop struct {
 	URI      string    `json:"uri"`
 	Name     string    `json:"name"`
 	Meta     Meta      `json:"meta,omitempty"`
-	File     FileID    `json:"file"` // the version that was hashed
+	Staged   string    `json:"staged,omitempty"` // the object of the staging bucket that has its bytes; empty: they are at URI only
+	File     FileID    `json:"file"`             // the version that was hashed
 	QueuedAt time.Time `json:"queued_at"`
 }
 
@@ -103,7 +104,7 @@ const (
 func (j Job) size() int {
 	n := 0
 	for _, d := range j.Drops {
-		n += 300 + len(d.URI) + len(d.Name)
+		n += 300 + len(d.URI) + len(d.Name) + len(d.Staged)
 		for k, v := range d.Meta {
 			n += len(k) + len(v) + 6
 		}

@@ -20,15 +20,16 @@ var ErrConflict = errors.New("changed by somebody else")
 
 // A write is one message for a stream, and what must hold for it to be taken.
 type write struct {
-	subject string
-	data    []byte
-	id      string        // Nats-Msg-Id; empty: none
-	last    int64         // expected last sequence of the subject; anySequence: whatever it is
-	ttl     time.Duration // 0: for ever
-	removal bool          // it says that the record is gone
-	state   State         // of the job whose record it is, for those who read headers only; empty: it is none
-	file    string        // the mark of the file whose entry it is, likewise
-	group   *group        // with which it may go together with others; nil: it goes alone
+	subject  string
+	data     []byte
+	id       string        // Nats-Msg-Id; empty: none
+	last     int64         // expected last sequence of the subject; anySequence: whatever it is
+	ttl      time.Duration // 0: for ever
+	removal  bool          // it says that the record is gone
+	state    State         // of the job whose record it is, for those who read headers only; empty: it is none
+	file     string        // the mark of the file whose entry it is, likewise
+	replaces bool          // what was on the subject goes
+	group    *group        // with which it may go together with others; nil: it goes alone
 }
 
 const (
@@ -54,6 +55,9 @@ func (w write) msg() *nats.Msg {
 	}
 	if w.file != "" {
 		m.Header.Set(fileHeader, w.file)
+	}
+	if w.replaces {
+		m.Header.Set(jetstream.MsgRollup, jetstream.MsgRollupSubject)
 	}
 	if w.removal {
 		m.Header.Set("KV-Operation", "PURGE")
@@ -105,8 +109,11 @@ const quietTime = 15 * time.Second
 // tryTime is how long one request may take: an answer that was lost is not waited for until the caller's own end.
 const tryTime = 5 * time.Second
 
+// slowLink is how many bytes a second a message travels at least; what is large gets its time beyond tryTime.
+const slowLink = 32 << 10
+
 func (q *Queue) publishOnce(ctx context.Context, w write) (seq uint64, err error) {
-	ctx, cancel := context.WithTimeout(ctx, tryTime)
+	ctx, cancel := context.WithTimeout(ctx, tryTime+time.Duration(len(w.data))*time.Second/slowLink)
 	defer cancel()
 	ack, err := q.js.PublishMsg(ctx, w.msg())
 	if err != nil {
@@ -134,6 +141,7 @@ func isConflict(err error) bool {
 
 // Codes of nats-server's errors.json that nats.go does not name.
 const (
+	errCodeAccountExceeded       = 10002
 	errCodeInsufficientResources = 10023
 	errCodeStorageExceeded       = 10047
 	errCodeStoreFailed           = 10077 // "maximum bytes exceeded" of a stream with DiscardNew, or a failed write
@@ -145,7 +153,7 @@ func isFull(err error) bool {
 		return false
 	}
 	switch e.ErrorCode {
-	case errCodeInsufficientResources, errCodeStorageExceeded, errCodeStoreFailed:
+	case errCodeAccountExceeded, errCodeInsufficientResources, errCodeStorageExceeded, errCodeStoreFailed:
 		return true
 	}
 	return false

@@ -17,12 +17,13 @@ import (
 
 // Options say how the streams and buckets are made.
 type Options struct {
-	Namespace Namespace     // first token of every subject; default "authenta"
-	Platform  string        // address of the platform that judges; a store serves one platform
-	Replicas  int           // copies of every stream and bucket; default 1
-	InFlight  int           // media awaiting a result, per cluster; default 100,000
-	ResultTTL time.Duration // how long a verdict answers for the same content; default 720h
-	Log       *slog.Logger  // default slog.Default()
+	Namespace  Namespace     // first token of every subject; default "authenta"
+	Platform   string        // address of the platform that judges; a store serves one platform
+	Replicas   int           // copies of every stream and bucket; default 1
+	StageBytes int64         // what the staging bucket may hold; default 10 GB
+	InFlight   int           // media awaiting a result, per cluster; default 100,000
+	ResultTTL  time.Duration // how long a verdict answers for the same content; default 720h
+	Log        *slog.Logger  // default slog.Default()
 
 	// Room, if set, returns why the broker's disk has no room for new work; nil: it has.
 	Room func() error
@@ -38,6 +39,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Replicas == 0 {
 		o.Replicas = 1
+	}
+	if o.StageBytes == 0 {
+		o.StageBytes = 10e9
 	}
 	if o.InFlight == 0 {
 		o.InFlight = 100_000
@@ -70,6 +74,7 @@ type Queue struct {
 	control *Bucket
 	workers map[Stage]jetstream.Consumer
 
+	media  *media
 	rooms  struct{ jobs, ledger, files *room }
 	groups struct{ jobs, ledger, files *group }
 
@@ -118,7 +123,7 @@ func Open(ctx context.Context, conn *Conn, o Options) (*Queue, error) {
 	if err != nil {
 		return nil, err
 	}
-	q := &Queue{Options: o, ns: o.Namespace, conn: conn, js: js, workers: map[Stage]jetstream.Consumer{}}
+	q := &Queue{Options: o, ns: o.Namespace, conn: conn, js: js, media: newMedia(), workers: map[Stage]jetstream.Consumer{}}
 	err = q.persist(ctx, func() error {
 		_, err := js.AccountInfo(ctx)
 		return err

@@ -28,7 +28,10 @@ func (q *Queue) Room(ctx context.Context) error {
 	if err := q.rooms.ledger.has(ctx, recordBytes); err != nil {
 		return err
 	}
-	return q.rooms.files.has(ctx, fileBytes)
+	if err := q.rooms.files.has(ctx, fileBytes); err != nil {
+		return err
+	}
+	return q.media.room(ctx, q)
 }
 
 // take makes sure that there is room for a new job with names of so many bytes, and counts it.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"time"
 
@@ -17,6 +18,11 @@ type Submission struct {
 	Size        int64
 	ContentType string
 	Model       Model
+
+	// Bytes opens the drop's bytes, to be staged: then a worker needs nothing but the broker to get them. It is called at most
+	// once a Submit, and only where the bytes are needed; what it returns is closed. Nil: they are not staged, or have been under
+	// the name that Drop.Staged says.
+	Bytes func(context.Context) (io.ReadCloser, error) `json:"-"`
 }
 
 // An Acceptance says what became of a submission.
