@@ -72,7 +72,7 @@ func (q *Queue) stage(ctx context.Context, s staging) error {
 		return fmt.Errorf("stage %q: a name has 1 to %d bytes", s.name, mostName)
 	}
 	if err := q.stageOnce(ctx, s); err != nil {
-		return fmt.Errorf("stage the bytes as %s of bucket %s: %w", s.name, q.mediaBucket(), err)
+		return fmt.Errorf("stage the bytes as %s of bucket %s: %w", s.name, q.MediaBucket(), err)
 	}
 	return nil
 }
@@ -82,7 +82,7 @@ func (q *Queue) stageOnce(ctx context.Context, s staging) error {
 	if err != nil {
 		return err
 	}
-	old, err := q.info(ctx, q.mediaBucket(), s.name)
+	old, err := q.info(ctx, q.MediaBucket(), s.name)
 	switch {
 	case err == nil && time.Since(old.at) < freshTime:
 		return nil
@@ -105,14 +105,14 @@ func (q *Queue) stageOnce(ctx context.Context, s staging) error {
 		err = w.finish(ctx, old)
 	}
 	if err != nil {
-		q.purge(stream, chunkSubject(q.mediaBucket(), w.id))
+		q.purge(stream, chunkSubject(q.MediaBucket(), w.id))
 		if !isFull(err) && !errors.Is(err, ErrFull) {
 			return err
 		}
 		return q.media.refused(stream, max(s.size, w.size), err)
 	}
 	if old.ID != "" {
-		q.purge(stream, chunkSubject(q.mediaBucket(), old.ID))
+		q.purge(stream, chunkSubject(q.MediaBucket(), old.ID))
 	}
 	return nil
 }
@@ -174,7 +174,7 @@ func (w *chunks) put(ctx context.Context, data []byte) error {
 	w.size += int64(len(data))
 	w.count++
 	_, _, err := w.q.publish(ctx, write{
-		subject: chunkSubject(w.q.mediaBucket(), w.id), data: data, last: anySequence,
+		subject: chunkSubject(w.q.MediaBucket(), w.id), data: data, last: anySequence,
 		id: fmt.Sprintf("%s-%d", w.id, w.count), // a chunk whose answer was lost is not taken twice
 	})
 	return err
@@ -188,7 +188,7 @@ func (w *chunks) finish(ctx context.Context, over objectInfo) error {
 	}
 	o := jetstream.ObjectInfo{
 		ObjectMeta: jetstream.ObjectMeta{Name: w.name, Opts: &jetstream.ObjectMetaOptions{ChunkSize: uint32(w.most)}},
-		Bucket:     w.q.mediaBucket(), NUID: w.id, Size: uint64(w.size), Chunks: w.count,
+		Bucket:     w.q.MediaBucket(), NUID: w.id, Size: uint64(w.size), Chunks: w.count,
 		Digest: digestPrefix + base64.URLEncoding.EncodeToString(sum),
 	}
 	if w.job != "" {
@@ -201,15 +201,15 @@ func (w *chunks) finish(ctx context.Context, over objectInfo) error {
 	ctx, cancel := context.WithTimeout(ctx, chunkTime)
 	defer cancel()
 	_, err = w.q.swap(ctx, w.q.media.stream(), write{
-		subject: metaSubject(w.q.mediaBucket(), w.name), data: data, last: int64(over.revision), replaces: true,
+		subject: metaSubject(w.q.MediaBucket(), w.name), data: data, last: int64(over.revision), replaces: true,
 	})
 	if !errors.Is(err, ErrConflict) {
 		return err
 	}
-	if _, there := w.q.info(ctx, w.q.mediaBucket(), w.name); there != nil {
+	if _, there := w.q.info(ctx, w.q.MediaBucket(), w.name); there != nil {
 		return err
 	}
-	w.q.purge(w.q.media.stream(), chunkSubject(w.q.mediaBucket(), w.id)) // somebody else was faster
+	w.q.purge(w.q.media.stream(), chunkSubject(w.q.MediaBucket(), w.id)) // somebody else was faster
 	return nil
 }
 
@@ -221,23 +221,23 @@ func (q *Queue) Unstage(ctx context.Context, name string) error {
 	}
 	var o objectInfo
 	if err == nil {
-		o, err = q.info(ctx, q.mediaBucket(), name)
+		o, err = q.info(ctx, q.MediaBucket(), name)
 	}
 	switch {
 	case errors.Is(err, ErrNoObject):
 		return nil
 	case err != nil:
-		return fmt.Errorf("remove %s from bucket %s: %w", name, q.mediaBucket(), err)
+		return fmt.Errorf("remove %s from bucket %s: %w", name, q.MediaBucket(), err)
 	}
 	return q.unstage(ctx, stream, o)
 }
 
 // unstage removes an object that was looked up. Its description goes first: chunks that nothing describes are swept.
 func (q *Queue) unstage(ctx context.Context, stream jetstream.Stream, o objectInfo) error {
-	for _, subject := range []string{metaSubject(q.mediaBucket(), o.Name), chunkSubject(q.mediaBucket(), o.ID)} {
+	for _, subject := range []string{metaSubject(q.MediaBucket(), o.Name), chunkSubject(q.MediaBucket(), o.ID)} {
 		q.Step("before purge " + subject)
 		if err := stream.Purge(ctx, jetstream.WithPurgeSubject(subject)); err != nil {
-			return fmt.Errorf("remove %s from bucket %s: %w", o.Name, q.mediaBucket(), q.conn.explain(err))
+			return fmt.Errorf("remove %s from bucket %s: %w", o.Name, q.MediaBucket(), q.conn.explain(err))
 		}
 		q.Step("after purge " + subject)
 	}

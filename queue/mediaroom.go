@@ -33,7 +33,7 @@ func (m *media) make(ctx context.Context, q *Queue) (jetstream.Stream, error) {
 	if m.made {
 		return m.found, nil
 	}
-	bucket := q.mediaBucket()
+	bucket := q.MediaBucket()
 	stream, err := q.stream(ctx, jetstream.StreamConfig{
 		Name: objectStream(bucket), Subjects: []string{chunkSubject(bucket, ">"), metaPrefix(bucket) + ">"}, Replicas: q.Replicas,
 		Discard: jetstream.DiscardNew, MaxBytes: q.StageBytes, MaxAge: mediaTTL,
@@ -56,7 +56,7 @@ func (m *media) look(ctx context.Context, q *Queue) (jetstream.Stream, error) {
 	if m.found != nil {
 		return m.found, nil
 	}
-	stream, err := q.js.Stream(ctx, objectStream(q.mediaBucket()))
+	stream, err := q.js.Stream(ctx, objectStream(q.MediaBucket()))
 	switch {
 	case errors.Is(err, jetstream.ErrStreamNotFound):
 		return nil, ErrNoObject

@@ -39,7 +39,7 @@ type Object struct {
 
 // OpenStaged opens a staged object, or returns ErrNoObject. Reading fails when ctx ends.
 func (q *Queue) OpenStaged(ctx context.Context, name string) (*Object, error) {
-	return q.OpenObject(ctx, q.mediaBucket(), name)
+	return q.OpenObject(ctx, q.MediaBucket(), name)
 }
 
 // OpenObject opens an object of any bucket of the account, or returns ErrNoObject. A link is followed to its object. Reading
@@ -264,7 +264,8 @@ func (q *Queue) info(ctx context.Context, bucket, name string) (objectInfo, erro
 
 var bucketPattern = regexp.MustCompile(`^[a-zA-Z0-9_-]+$`)
 
-func (q *Queue) mediaBucket() string        { return q.ns.name("media") }
+// MediaBucket is the object store bucket that staged bytes are in.
+func (q *Queue) MediaBucket() string        { return q.ns.name("media") }
 func objectStream(bucket string) string     { return "OBJ_" + bucket }
 func chunkSubject(bucket, id string) string { return "$O." + bucket + ".C." + id }
 func metaPrefix(bucket string) string       { return "$O." + bucket + ".M." }

@@ -1,0 +1,108 @@
+package subject
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/authenta/authenta-ingest/queue"
+	"github.com/authenta/authenta-ingest/watcher/fetch"
+	"github.com/authenta/authenta-ingest/watcher/media"
+)
+
+// A refused is an error by which a message is refused.
+type refused struct{ queue.Fault }
+
+func (e *refused) Error() string { return e.Message }
+
+// refuse is an error by which a message is refused.
+func refuse(r queue.Reason, format string, args ...any) error {
+	return &refused{queue.Fault{Reason: r, Message: fmt.Sprintf(format, args...)}}
+}
+
+// A content is what was found where a message says that media are.
+type content struct {
+	digest      queue.Digest
+	contentType string
+	size        int64
+	file        queue.FileID // of a file
+	isFile      bool
+	staged      string // the copy that was made of it, or that the message names
+}
+
+// decide finds out what a message brings. An error means that it cannot be decided now.
+func (t *Taker) decide(ctx context.Context, m queue.Message) (queue.Receipt, error) {
+	req, err := parse(m.Header, m.Data)
+	if err != nil {
+		return refusal(m, req, content{}, queue.Fault{Reason: queue.Invalid, Message: err.Error()}), nil
+	}
+	if req.model != "" && !t.Models.Known(req.model) {
+		return refusal(m, req, content{}, queue.Fault{Reason: queue.Invalid, Message: fmt.Sprintf("there is no model %s", req.model)}), nil
+	}
+	c, err := t.look(ctx, m, req)
+	if err != nil {
+		fault, ok := errors.AsType[*refused](err)
+		if !ok || ctx.Err() != nil {
+			return queue.Receipt{}, err
+		}
+		return refusal(m, req, c, fault.Fault), nil
+	}
+	models := t.Models.For(c.contentType)
+	switch {
+	case len(models) == 0 && (req.model == "" || !t.Models.Takes(req.model, c.contentType)), c.size == 0:
+		return refusal(m, req, c, media.Unsupported(c.contentType, c.size)), nil
+	case req.model == "":
+	case !t.Models.Takes(req.model, c.contentType):
+		return refusal(m, req, c, queue.Fault{
+			Reason: queue.Unsupported, Message: fmt.Sprintf("model %s does not judge files of type %s", req.model, c.contentType),
+		}), nil
+	default:
+		models = []queue.Model{req.model}
+	}
+	return t.receipt(m, req, c, models), nil
+}
+
+// drop is what a message is, as far as that can be told without looking at its media. What follows the path of an https: address
+// may be a secret, and is left out: others read the answer.
+func drop(m queue.Message, req request) queue.Drop {
+	uri := req.uri
+	switch {
+	case uri == "":
+		uri = m.URI
+	case strings.HasPrefix(strings.ToLower(uri), "https:"):
+		uri = fetch.Redacted(uri)
+	}
+	return queue.Drop{
+		ID: m.ID, URI: uri, Name: req.displayName(m.ID), Meta: req.meta, File: queue.FileID{Size: int64(len(m.Data)), ModTime: m.At}, QueuedAt: time.Now().UTC(),
+	}
+}
+
+func refusal(m queue.Message, req request, c content, f queue.Fault) queue.Receipt {
+	d := drop(m, req)
+	if req.uri != "" {
+		d.File.Size = c.size
+	}
+	d.Staged = c.staged
+	return queue.Receipt{Refusal: &queue.Refusal{Drop: d, ContentType: c.contentType, Fault: f}}
+}
+
+// receipt has a drop made for each model. The first has the message's id, and owns what is staged.
+func (t *Taker) receipt(m queue.Message, req request, c content, models []queue.Model) queue.Receipt {
+	var r queue.Receipt
+	for i, model := range models {
+		d := drop(m, req)
+		d.File.Size = c.size
+		if c.isFile {
+			d.File = c.file
+		}
+		if i == 0 {
+			d.Staged = c.staged
+		} else {
+			d.ID += queue.DropID("-" + string(model))
+		}
+		r.Submissions = append(r.Submissions, queue.Submission{Drop: d, Digest: c.digest, Size: c.size, ContentType: c.contentType, Model: model})
+	}
+	return r
+}

@@ -1,0 +1,129 @@
+package subject
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/authenta/authenta-ingest/queue"
+)
+
+// lookAtFile looks at a file that a message names.
+func (t *Taker) lookAtFile(ctx context.Context, m queue.Message, uri string) (content, error) {
+	path, err := queue.FilePath(uri)
+	if err != nil {
+		return content{}, refuse(queue.Invalid, "%v", err)
+	}
+	f, err := t.open(path)
+	if err != nil {
+		return content{}, t.fileError(m, path, err)
+	}
+	defer f.Close()
+	id, regular, err := queue.FileIDOfOpen(f)
+	switch {
+	case err != nil:
+		return content{}, t.fileError(m, path, err)
+	case !regular:
+		return content{}, refuse(queue.Unreadable, "%s is not a regular file", path)
+	}
+	c, err := t.read(ctx, f, id.Size)
+	c.file, c.isFile = id, true
+	if err != nil {
+		return c, t.fileError(m, path, err)
+	}
+	if now, _, err := queue.FileIDOfOpen(f); err != nil || !now.Same(id) || c.digest != "" && c.size != id.Size {
+		return c, again(m, soon, 0, queue.Changed, errors.New(path+" is being written to: publish its reference when it is complete"))
+	}
+	return c, nil
+}
+
+// errOutside says that a file is below none of the folders that references may point into.
+var errOutside = errors.New("it is below none of the folders that references may name: the watched ones, and those of INGEST_ROOTS")
+
+// open opens a file below one of the roots. No link in its path leads out of that.
+func (t *Taker) open(path string) (*os.File, error) {
+	path = filepath.Clean(path)
+	err := errOutside
+	for _, root := range t.roots {
+		rel, isBelow := strings.CutPrefix(path, strings.TrimSuffix(root, "/")+"/")
+		if !isBelow {
+			continue
+		}
+		var f *os.File
+		if f, err = openIn(root, rel); err == nil {
+			return f, nil
+		}
+	}
+	return nil, err
+}
+
+func openIn(root, rel string) (*os.File, error) {
+	dir, err := os.OpenRoot(root)
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	return dir.OpenFile(rel, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe in its place would be waited for
+}
+
+// elsewhereTries is how often a file is left to others that see a folder of its path, before it is believed that none can
+// read it.
+const elsewhereTries = 20
+
+// fileError says what an error of a file does to its message.
+func (t *Taker) fileError(m queue.Message, path string, err error) error {
+	if _, ok := errors.AsType[*refused](err); ok {
+		return err
+	}
+	switch {
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE), errors.Is(err, syscall.ENOMEM), errors.Is(err, context.Canceled):
+		return err
+	case m.Tries < elsewhereTries && t.Elsewhere(path):
+		return &notYet{soon[0], err}
+	case errors.Is(err, errOutside):
+		return refuse(queue.Invalid, "%s: %v", path, err)
+	case errors.Is(err, fs.ErrPermission), strings.Contains(err.Error(), "escapes from parent"):
+		return refuse(queue.Unreadable, "%v", err)
+	}
+	return again(m, soon, 0, queue.Unreadable, err)
+}
+
+// bytes opens what a submission is staged from, if it is.
+func (t *Taker) bytes(m queue.Message, r queue.Receipt, s queue.Submission) func(context.Context) (io.ReadCloser, error) {
+	if s.Drop.Staged != "" {
+		return nil
+	}
+	if owner := r.Submissions[0].Drop.Staged; owner != "" {
+		return func(ctx context.Context) (io.ReadCloser, error) { return t.Queue.OpenStaged(ctx, owner) }
+	}
+	switch scheme, _, _ := strings.Cut(s.Drop.URI, ":"); {
+	case s.Drop.URI == m.URI:
+		return func(context.Context) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(m.Data)), nil }
+	case scheme == "file" && t.Stage:
+		return func(context.Context) (io.ReadCloser, error) { return t.openVersion(s.Drop) }
+	}
+	return nil
+}
+
+// openVersion opens the file of a drop, if that is what it was.
+func (t *Taker) openVersion(d queue.Drop) (io.ReadCloser, error) {
+	path, err := queue.FilePath(d.URI)
+	if err != nil {
+		return nil, err
+	}
+	f, err := t.open(path)
+	if err != nil {
+		return nil, refuse(queue.Unreadable, "%v", err)
+	}
+	if id, _, err := queue.FileIDOfOpen(f); err != nil || !id.Alike(d.File) {
+		f.Close()
+		return nil, refuse(queue.Changed, "%s was altered after it was looked at", path)
+	}
+	return f, nil
+}

@@ -1,0 +1,205 @@
+package subject
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"net/url"
+	"time"
+
+	"github.com/authenta/authenta-ingest/queue"
+	"github.com/authenta/authenta-ingest/watcher/fetch"
+	"github.com/authenta/authenta-ingest/watcher/media"
+)
+
+// look looks at the media of a message, all of it. Its error is a [refused] if it never will be taken, or a [notYet].
+func (t *Taker) look(ctx context.Context, m queue.Message, req request) (content, error) {
+	if req.uri == "" {
+		return t.read(ctx, bytes.NewReader(m.Data), int64(len(m.Data)))
+	}
+	u, err := url.Parse(req.uri)
+	if err != nil {
+		return content{}, refuse(queue.Invalid, "%q is no address: want file:///…, nats-object://bucket/name or https://…", req.uri)
+	}
+	switch u.Scheme {
+	case "file":
+		return t.lookAtFile(ctx, m, req.uri)
+	case "nats-object":
+		return t.lookAtObject(ctx, m, req.uri)
+	case "https":
+		return t.lookAtURL(ctx, m, req.uri)
+	}
+	return content{}, refuse(queue.Invalid, "%s: cannot be followed: want file:///…, nats-object://bucket/name or https://…", fetch.Redacted(req.uri))
+}
+
+// read reads media and finds out what they are. Of what is none, it reads the beginning only.
+func (t *Taker) read(ctx context.Context, r io.Reader, size int64) (content, error) {
+	if t.MaxSize > 0 && size > t.MaxSize {
+		return content{size: size}, refuse(queue.TooLarge, "it has %d bytes, and %d are the most (INGEST_MAX_SIZE)", size, t.MaxSize)
+	}
+	l := newLook(r)
+	c := content{contentType: l.contentType, size: size}
+	if l.err != nil || !media.Is(l.contentType) {
+		return c, l.err
+	}
+	_, err := io.Copy(io.Discard, reader{ctx, l})
+	c.digest, c.size = l.digest(), l.size
+	return c, err
+}
+
+// A looking reader finds out what passes through it.
+type looking struct {
+	contentType string // by the beginning
+	size        int64  // bytes so far
+	err         error  // of reading the beginning
+
+	from io.Reader
+	hash hash.Hash
+}
+
+func newLook(r io.Reader) *looking {
+	beginning := make([]byte, media.Beginning)
+	n, err := io.ReadFull(r, beginning)
+	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
+		err = nil
+	}
+	l := &looking{err: err, from: io.MultiReader(bytes.NewReader(beginning[:n]), r), hash: sha256.New()}
+	if n > 0 {
+		l.contentType = media.Detect(beginning[:n])
+	}
+	return l
+}
+
+func (l *looking) Read(p []byte) (int, error) {
+	n, err := l.from.Read(p)
+	l.hash.Write(p[:n])
+	l.size += int64(n)
+	return n, err
+}
+
+func (l *looking) digest() queue.Digest { return queue.Digest(hex.EncodeToString(l.hash.Sum(nil))) }
+
+// A reader ends with its context.
+type reader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (r reader) Read(p []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, fmt.Errorf("stopped: %w", err)
+	}
+	return r.r.Read(p)
+}
+
+// soon are the waits before something is looked for again that should be there, and may just not be seen yet: on a network
+// share, or on a replica that lags behind.
+var soon = []time.Duration{time.Second, 5 * time.Second}
+
+// outage are the waits before a server is asked again that did not answer as it should: some forty minutes in all.
+var outage = []time.Duration{time.Second, 5 * time.Second, 30 * time.Second, 2 * time.Minute, 10 * time.Minute, 30 * time.Minute}
+
+// again has a message handed out again later, or refused if that was done often enough.
+func again(m queue.Message, waits []time.Duration, atLeast time.Duration, reason queue.Reason, err error) error {
+	if m.Tries > len(waits) {
+		return refuse(reason, "%v (tried %d times)", err, m.Tries)
+	}
+	return &notYet{max(waits[m.Tries-1], atLeast), err}
+}
+
+// lookAtObject looks at an object of an object store. It stays where it is: its owner keeps it until its answer is there. What
+// 'submit' has put into the staging bucket is removed like other copies.
+func (t *Taker) lookAtObject(ctx context.Context, m queue.Message, uri string) (content, error) {
+	bucket, name, err := queue.ObjectName(uri)
+	if err != nil {
+		return content{}, refuse(queue.Invalid, "%v", err)
+	}
+	o, err := t.Queue.OpenObject(ctx, bucket, name)
+	if err != nil {
+		return content{}, objectError(m, err)
+	}
+	defer o.Close()
+	c, err := t.read(ctx, o, o.Size)
+	if bucket == t.Queue.MediaBucket() {
+		c.staged = name
+	}
+	return c, objectError(m, err)
+}
+
+func objectError(m queue.Message, err error) error {
+	if errors.Is(err, queue.ErrNoObject) {
+		return again(m, soon, 0, queue.Unreadable, err)
+	}
+	return err
+}
+
+// lookAtURL gets what an https: reference points at, and stages it: it may not be there a second time.
+func (t *Taker) lookAtURL(ctx context.Context, m queue.Message, address string) (content, error) {
+	staged := string(m.ID) + "-fetched"
+	c, err := t.lookAtStaged(ctx, staged)
+	if !errors.Is(err, queue.ErrNoObject) {
+		return c, err
+	}
+	body, err := t.Fetch.Open(ctx, address)
+	if err != nil {
+		return content{}, fetchError(m, err)
+	}
+	defer body.Close()
+	l := newLook(body)
+	c = content{contentType: l.contentType, size: max(body.Size, 0)}
+	if l.err != nil || !media.Is(l.contentType) {
+		return c, fetchError(m, l.err)
+	}
+	if err := t.Queue.Stage(ctx, staged, l); err != nil {
+		return c, t.stageError(ctx, m, err)
+	}
+	// Somebody else may have been faster, and the server may have given him something else.
+	return t.lookAtStaged(ctx, staged)
+}
+
+func (t *Taker) lookAtStaged(ctx context.Context, name string) (content, error) {
+	o, err := t.Queue.OpenStaged(ctx, name)
+	if err != nil {
+		return content{}, err
+	}
+	defer o.Close()
+	c, err := t.read(ctx, o, o.Size)
+	c.staged = name
+	return c, err
+}
+
+// fetchError says what an error of fetching does to its message.
+func fetchError(m queue.Message, err error) error {
+	e, ok := errors.AsType[*fetch.Error](err)
+	if !ok {
+		return err
+	}
+	switch e.Kind {
+	case fetch.NotAllowed:
+		return refuse(queue.Invalid, "%v", err)
+	case fetch.TooLarge:
+		return refuse(queue.TooLarge, "%v", err)
+	case fetch.Gone:
+		return refuse(queue.Unreadable, "%v", err)
+	}
+	return again(m, outage, e.RetryAfter, queue.Unreadable, err)
+}
+
+// stageError likewise, of fetching and staging at a time.
+func (t *Taker) stageError(ctx context.Context, m queue.Message, err error) error {
+	switch {
+	case errors.Is(err, queue.ErrTooLarge):
+		return refuse(queue.TooLarge, "%v", err)
+	case errors.Is(err, queue.ErrFull):
+		if waited := t.Room.WaitAfter(ctx, err); waited != nil {
+			return waited
+		}
+		return &notYet{5 * time.Second, err}
+	}
+	return fetchError(m, err)
+}

@@ -1,0 +1,218 @@
+// Package subject takes media in that come by NATS: the bytes in a message, or a message that says where they are.
+//
+// It promises that every message gets what a file in a folder gets: it becomes a job a model, or is refused with a failure
+// that says why, once, and is acknowledged when that is durable. What was decided about a message is noted before it is done,
+// so that one that is handed out again, after a crash or an outage, is not decided on again.
+//
+// Whoever may publish on the subjects may name files, but only below the folders that are meant for that, and addresses, but
+// only of hosts that are (see [fetch]).
+package subject
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"runtime/debug"
+	"time"
+
+	"github.com/authenta/authenta-ingest/queue"
+	"github.com/authenta/authenta-ingest/watcher/fetch"
+	"github.com/authenta/authenta-ingest/watcher/media"
+	"github.com/authenta/authenta-ingest/watcher/room"
+)
+
+// Options configure a Taker. Every field without a default must be set.
+type Options struct {
+	Queue   *queue.Queue
+	Intake  *queue.Intake
+	Models  media.Models
+	Fetch   *fetch.Fetcher // gets https: references
+	Roots   []string       // folders below which file: references may point
+	MaxSize int64          // bytes; larger media are refused; 0: as large as they like, but for https:, see [fetch.Options]
+	Host    string         // the machine whose files file: references name; empty: those of all who work
+	Stage   bool           // have the bytes of files staged for workers elsewhere
+	Room    *room.Room     // shared with others who take files in
+	Grace   time.Duration  // for messages in hand when Run's context ends; default 20s
+	Log     *slog.Logger   // default slog.Default()
+
+	// Elsewhere reports whether another process of the cluster sees a folder that the file is in; nil: none does. A reference
+	// that this one cannot read is left to that one.
+	Elsewhere func(path string) bool
+}
+
+// A Taker takes messages in. New starts nothing; Run does all.
+type Taker struct {
+	Options
+	roots []string // both as they are named and as they are
+}
+
+// New returns a taker.
+func New(o Options) (*Taker, error) {
+	if o.Grace == 0 {
+		o.Grace = 20 * time.Second
+	}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	if o.Elsewhere == nil {
+		o.Elsewhere = func(string) bool { return false }
+	}
+	t := &Taker{Options: o}
+	for _, dir := range o.Roots {
+		abs, err := filepath.Abs(dir)
+		if err != nil {
+			return nil, fmt.Errorf("folder %s: %w", dir, err)
+		}
+		t.roots = append(t.roots, abs)
+		if target, err := filepath.EvalSymlinks(abs); err == nil && target != abs {
+			t.roots = append(t.roots, target)
+		}
+	}
+	return t, nil
+}
+
+// slots is how many messages of a stream are in hand at a time: enough that a few slow servers do not hold up the rest.
+const slots = 32
+
+// Run takes messages in until ctx ends, and then returns nil.
+func (t *Taker) Run(ctx context.Context) error {
+	err := t.Intake.Work(ctx, queue.MessagePool{Slots: slots, Grace: t.Grace, Ready: t.Room.Wait, Handle: t.handle})
+	if err != nil && ctx.Err() == nil {
+		return fmt.Errorf("take media from subjects: %w", err)
+	}
+	return nil
+}
+
+// handle takes one message in.
+func (t *Taker) handle(ctx context.Context, m queue.Message) (s queue.Settlement) {
+	defer func() {
+		if v := recover(); v != nil {
+			t.Log.Error("taking a message in has panicked", "message", m.ID, "panic", v, "stack", string(debug.Stack()))
+			s = t.crashed(ctx, m, v)
+		}
+	}()
+	r, err := t.decided(ctx, m)
+	if err == nil {
+		err = t.carryOut(ctx, m, r)
+	}
+	return t.settle(ctx, m, err)
+}
+
+// settle says when a message that could not be taken in is to be handed out again.
+func (t *Taker) settle(ctx context.Context, m queue.Message, err error) queue.Settlement {
+	later, ok := errors.AsType[*notYet](err)
+	switch {
+	case err == nil:
+		return queue.Done()
+	case ctx.Err() != nil:
+		return queue.RetryAfter(0)
+	case !ok:
+		later = &notYet{after: 5 * time.Second}
+	}
+	level := slog.LevelWarn
+	if m.Tries > 1 && later.after < time.Minute {
+		level = slog.LevelDebug
+	}
+	t.Log.Log(ctx, level, "a message waits to be taken in", "message", m.ID, "next_try", later.after, "error", err)
+	return queue.RetryAfter(later.after)
+}
+
+// A notYet is an error that the next try may not meet.
+type notYet struct {
+	after time.Duration
+	error
+}
+
+func (e *notYet) Unwrap() error { return e.error }
+
+// mostCrashes is how often a message may make the intake panic before it is refused.
+const mostCrashes = 3
+
+func (t *Taker) crashed(ctx context.Context, m queue.Message, v any) queue.Settlement {
+	if m.Tries < mostCrashes {
+		return queue.RetryAfter(time.Second)
+	}
+	fault := queue.Fault{Reason: queue.Crash, Message: fmt.Sprintf("taking it in has panicked: %v", v)}
+	if _, err := t.Queue.Refuse(ctx, drop(m, request{}), "", fault); err != nil {
+		return queue.RetryAfter(time.Second)
+	}
+	return queue.Done()
+}
+
+// decided returns what is to be done about a message, and has it noted.
+func (t *Taker) decided(ctx context.Context, m queue.Message) (queue.Receipt, error) {
+	if m.Tries > 1 {
+		switch r, err := t.Intake.Decided(ctx, m.ID); {
+		case err != nil:
+			return queue.Receipt{}, err
+		case r != nil:
+			return *r, nil
+		}
+	}
+	r, err := t.decide(ctx, m)
+	if err != nil {
+		return r, err
+	}
+	return t.Intake.Decide(ctx, m.ID, r)
+}
+
+// carryOut does what was decided. Doing so again is harmless.
+func (t *Taker) carryOut(ctx context.Context, m queue.Message, r queue.Receipt) error {
+	if f := r.Refusal; f != nil {
+		if _, err := t.Queue.Refuse(ctx, f.Drop, f.ContentType, f.Fault); err != nil {
+			return err
+		}
+		t.Log.Debug("refused", "message", m.ID, "reason", f.Fault.Reason, "why", f.Fault.Message)
+		return t.unstage(ctx, f.Drop)
+	}
+	// The last is the first, whose drop owns what was staged beforehand: when its job ends, the others' have their own copy.
+	for i := len(r.Submissions) - 1; i >= 0; i-- {
+		if err := t.submit(ctx, m, r, r.Submissions[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *Taker) submit(ctx context.Context, m queue.Message, r queue.Receipt, s queue.Submission) error {
+	s.Bytes = t.bytes(m, r, s)
+	for {
+		acceptance, err := t.Queue.Submit(ctx, s)
+		switch {
+		case err == nil:
+			t.Log.Debug("taken in", "message", m.ID, "uri", s.Drop.URI, "model", s.Model, "drop", s.Drop.ID, "acceptance", acceptance)
+			if acceptance == queue.AcceptedAnswered {
+				return t.unstage(ctx, s.Drop)
+			}
+			return nil
+		case errors.Is(err, queue.ErrFull):
+			if err := t.Room.WaitAfter(ctx, err); err != nil {
+				return err
+			}
+		case errors.Is(err, queue.ErrUnsettled), errors.Is(err, queue.ErrCrowded):
+			return &notYet{time.Second, err}
+		default:
+			return t.lost(ctx, s, err)
+		}
+	}
+}
+
+// lost refuses a drop whose bytes are gone, or others, since it was decided to submit it, which they have not been.
+func (t *Taker) lost(ctx context.Context, s queue.Submission, err error) error {
+	fault, ok := errors.AsType[*refused](err)
+	if !ok {
+		return err
+	}
+	_, err = t.Queue.Refuse(ctx, s.Drop, s.ContentType, fault.Fault)
+	return err
+}
+
+// unstage removes a copy that nobody needs.
+func (t *Taker) unstage(ctx context.Context, d queue.Drop) error {
+	if d.Staged == "" {
+		return nil
+	}
+	return t.Queue.Unstage(ctx, d.Staged)
+}
