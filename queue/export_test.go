@@ -64,6 +64,11 @@ func StageFor(q *Queue, ctx context.Context, name string, key JobKey, content []
 	}})
 }
 
+// OpenStagedOf opens what is staged for a task.
+func OpenStagedOf(ctx context.Context, t *Task) (*Object, error) {
+	return t.q.OpenStaged(ctx, t.Drops[0].Staged)
+}
+
 // Gather holds the writes to the ledger back as if one were under way, tells how many there are, and lets them go.
 func Gather(q *Queue) (waiting func() int, release func()) {
 	g := q.groups.ledger
