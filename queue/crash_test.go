@@ -2,7 +2,10 @@ package queue_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -18,9 +21,19 @@ import (
 // platform on the way of one file. What was under way is then gone, and only the folder of the store and the platform
 // remain. In the end there is one verdict, and the platform has got the bytes once.
 func TestACrashAtAnyStepLosesNothingAndPaysOnce(t *testing.T) {
-	steps := (&life{t: t, dir: t.TempDir(), platform: &platform{}}).run(-1)
+	crashEverywhere(t, submission("content", "/in/clip.mp4"), 20)
+}
+
+// TestACrashAtAnyStepLosesNoStagedBytesAndLeavesNone does the same to a file that is staged. Whoever uploads it has it from the
+// bucket alone. In the end that is empty, once it was swept.
+func TestACrashAtAnyStepLosesNoStagedBytesAndLeavesNone(t *testing.T) {
+	crashEverywhere(t, stagedSubmission(bytesOf(1<<20+1, 1), "file:///in/clip.mp4", nil), 30)
+}
+
+func crashEverywhere(t *testing.T, file queue.Submission, least int) {
+	steps := (&life{t: t, dir: t.TempDir(), file: file, platform: &platform{}}).run(-1)
 	t.Logf("%d steps", len(steps))
-	if len(steps) < 20 {
+	if len(steps) < least {
 		t.Fatalf("too few to be all: %v", steps)
 	}
 	for i, name := range steps {
@@ -30,7 +43,7 @@ func TestACrashAtAnyStepLosesNothingAndPaysOnce(t *testing.T) {
 			}
 			t.Run(fmt.Sprintf("%02d %s, forgetful watcher %t", i, name, forgetful), func(t *testing.T) {
 				t.Parallel()
-				l := &life{t: t, dir: t.TempDir(), platform: &platform{}, forgetful: forgetful}
+				l := &life{t: t, dir: t.TempDir(), file: file, platform: &platform{}, forgetful: forgetful}
 				l.run(i)
 				l.afterwards()
 			})
@@ -42,12 +55,14 @@ func TestACrashAtAnyStepLosesNothingAndPaysOnce(t *testing.T) {
 type life struct {
 	t         *testing.T
 	dir       string
+	file      queue.Submission
 	platform  *platform
 	forgetful bool // the watcher crashes before it knows that its file was taken in
 	taken     bool // the watcher knows it, and will not submit the file again
 }
 
-var crashing = submission("content", "/in/clip.mp4")
+// A chunk's subject has an id in it that is another one each time.
+var chunkID = regexp.MustCompile(`\.C\.[A-Z0-9]+$`)
 
 // run lives once, crashes at the step of that number, and returns the names of the steps taken.
 func (l *life) run(crashAt int) []string {
@@ -74,7 +89,7 @@ func (l *life) run(crashAt int) []string {
 			s.conn.Close() // nothing that is said from now on is heard
 			runtime.Goexit()
 		}
-		steps = append(steps, strings.ReplaceAll(point, string(keyOf(crashing)), "KEY"))
+		steps = append(steps, chunkID.ReplaceAllString(strings.ReplaceAll(point, string(keyOf(l.file)), "KEY"), ".C.ID"))
 	}
 	s = openStore(l.t, l.dir, step(at))
 	setAckWait(l.t, s.Queue, 300*time.Millisecond)
@@ -84,7 +99,7 @@ func (l *life) run(crashAt int) []string {
 	var running sync.WaitGroup
 	ctx, cancel := context.WithCancel(context.Background())
 	running.Go(func() { // a Goexit ends this goroutine only
-		_, err := s.Submit(ctx, crashing)
+		_, err := s.Submit(ctx, l.file)
 		accepted.Store(err == nil)
 	})
 	running.Wait()
@@ -114,7 +129,7 @@ func (l *life) settled(s *store) []string {
 	if err != nil || depths != (queue.Depths{}) {
 		return nil
 	}
-	return answersTo(l.t, s.Queue, crashing.Drop.ID)
+	return answersTo(l.t, s.Queue, l.file.Drop.ID)
 }
 
 // afterwards starts the daemon again and wants its file judged once.
@@ -123,20 +138,26 @@ func (l *life) afterwards() {
 	s := openStore(t, l.dir)
 	setAckWait(t, s.Queue, 300*time.Millisecond)
 	if !l.taken {
-		if _, err := s.Submit(deadline(t), crashing); err != nil {
+		if _, err := s.Submit(deadline(t), l.file); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for _, p := range l.pools(func(string) {}) {
 		pooling(t, s.Queue, p)
 	}
-	awaitAnswer(t, s.Queue, crashing.Drop.ID, "verdict fake")
+	awaitAnswer(t, s.Queue, l.file.Drop.ID, "verdict fake")
 	wantDepths(t, s.Queue, queue.Depths{})
-	awaitAnswer(t, s.Queue, crashing.Drop.ID, "verdict fake")
+	awaitAnswer(t, s.Queue, l.file.Drop.ID, "verdict fake")
 	if puts := l.platform.puts.Load(); puts != 1 {
 		t.Errorf("the platform got the bytes %d times", puts)
 	}
-	if job := jobOf(t, s.Queue, crashing); job.State != queue.Judged || len(job.Drops) != 1 {
+	if l.file.Bytes != nil {
+		if _, err := queue.Sweep(s.Queue, deadline(t), 0, 0); err != nil {
+			t.Fatal(err)
+		}
+		wantBucketEmpty(t, s.Queue)
+	}
+	if job := jobOf(t, s.Queue, l.file); job.State != queue.Judged || len(job.Drops) != 1 {
 		t.Errorf("record %s", pretty(t, job.Job))
 	}
 }
@@ -151,10 +172,30 @@ func (l *life) pools(at func(string)) []queue.Pool {
 	ready := context.Context.Err
 	return []queue.Pool{
 		{Stage: queue.Upload, Slots: 1, Ready: ready, Handle: func(ctx context.Context, task *queue.Task) queue.Settlement {
+			if l.file.Bytes != nil && !l.isStaged(ctx, task) {
+				return queue.RetryAfter(0)
+			}
 			return l.platform.upload(ctx, task, at)
 		}},
 		{Stage: queue.Await, Slots: 1, Ready: ready, Handle: always(queue.Conclude(judgement()))},
 	}
+}
+
+// isStaged reads the bytes of a job that was not sent yet.
+func (l *life) isStaged(ctx context.Context, task *queue.Task) bool {
+	o, err := queue.OpenStagedOf(ctx, task)
+	if err != nil {
+		if errors.Is(err, queue.ErrNoObject) {
+			l.t.Errorf("the bytes are not there: %v", err)
+		}
+		return false
+	}
+	defer o.Close()
+	got, err := io.ReadAll(o)
+	if err == nil && sha(got) != l.file.Digest {
+		l.t.Errorf("%d other bytes are there", len(got))
+	}
+	return err == nil
 }
 
 func (p *platform) upload(ctx context.Context, task *queue.Task, at func(string)) queue.Settlement {

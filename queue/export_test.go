@@ -1,6 +1,12 @@
 package queue
 
-import "github.com/nats-io/nats.go/jetstream"
+import (
+	"bytes"
+	"context"
+	"io"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
 
 // What the tests reach into: they are in queue_test, because they run on queue/embedded, which imports this package.
 
@@ -15,6 +21,8 @@ var (
 
 	ReconcileOlderThan = (*Queue).reconcile
 	Announce           = (*Queue).announce
+
+	Sweep = (*Queue).sweep
 
 	MergeGaps    = merge
 	AnsweredAs   = Job.answeredAs
@@ -48,6 +56,18 @@ func JobSubject(q *Queue, stage Stage, key JobKey) string { return q.ns.job(stag
 
 // NewTask hands out a job as the queue does, without a delivery.
 func NewTask(q *Queue, r record) *Task { return &Task{record: r, q: q} }
+
+// StageFor stages as a submission does.
+func StageFor(q *Queue, ctx context.Context, name string, key JobKey, content []byte) error {
+	return q.stage(ctx, staging{name: name, job: key, size: int64(len(content)), open: func(context.Context) (io.ReadCloser, error) {
+		return io.NopCloser(bytes.NewReader(content)), nil
+	}})
+}
+
+// OpenStagedOf opens what is staged for a task.
+func OpenStagedOf(ctx context.Context, t *Task) (*Object, error) {
+	return t.q.OpenStaged(ctx, t.Drops[0].Staged)
+}
 
 // Gather holds the writes to the ledger back as if one were under way, tells how many there are, and lets them go.
 func Gather(q *Queue) (waiting func() int, release func()) {

@@ -207,7 +207,7 @@ func (w *chunks) finish(ctx context.Context, over objectInfo) error {
 		return err
 	}
 	if _, there := w.q.info(ctx, w.q.MediaBucket(), w.name); there != nil {
-		return err
+		return fmt.Errorf("somebody else has staged or removed them at the same time: %w", there)
 	}
 	w.q.purge(w.q.media.stream(), chunkSubject(w.q.MediaBucket(), w.id)) // somebody else was faster
 	return nil
@@ -234,12 +234,18 @@ func (q *Queue) Unstage(ctx context.Context, name string) error {
 
 // unstage removes an object that was looked up. Its description goes first: chunks that nothing describes are swept.
 func (q *Queue) unstage(ctx context.Context, stream jetstream.Stream, o objectInfo) error {
-	for _, subject := range []string{metaSubject(q.MediaBucket(), o.Name), chunkSubject(q.MediaBucket(), o.ID)} {
-		q.Step("before purge " + subject)
-		if err := stream.Purge(ctx, jetstream.WithPurgeSubject(subject)); err != nil {
+	for _, p := range []struct {
+		subject string
+		up      []jetstream.StreamPurgeOpt
+	}{
+		{metaSubject(q.MediaBucket(), o.Name), []jetstream.StreamPurgeOpt{jetstream.WithPurgeSequence(o.revision + 1)}}, // not what is staged anew
+		{chunkSubject(q.MediaBucket(), o.ID), nil},
+	} {
+		q.Step("before purge " + p.subject)
+		if err := stream.Purge(ctx, append(p.up, jetstream.WithPurgeSubject(p.subject))...); err != nil {
 			return fmt.Errorf("remove %s from bucket %s: %w", o.Name, q.MediaBucket(), q.conn.explain(err))
 		}
-		q.Step("after purge " + subject)
+		q.Step("after purge " + p.subject)
 	}
 	return nil
 }

@@ -19,6 +19,7 @@ type Mended struct {
 	Restored  int `json:"restored"`  // jobs that the ledger had forgotten, and whose answers were on a stream
 	Announced int `json:"announced"` // answers that were in the ledger and on no stream
 	Forgotten int `json:"forgotten"` // files of which it was not certain that their drops are in the ledger: they are taken in again
+	Swept     int `json:"swept"`     // staged bytes that no job needed any more
 	Evicted   int `json:"evicted"`   // verdicts that were forgotten before their time, because the ledger was filling up
 }
 
@@ -30,7 +31,7 @@ func (m Mended) String() string {
 		what string
 	}{
 		{m.Requeued, "jobs put back on a queue"}, {m.Restored, "answers written into the ledger"}, {m.Announced, "answers published again"},
-		{m.Forgotten, "files to be taken in again"}, {m.Evicted, "verdicts forgotten before their time"},
+		{m.Forgotten, "files to be taken in again"}, {m.Swept, "staged files removed"}, {m.Evicted, "verdicts forgotten before their time"},
 	} {
 		if p.n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", p.n, p.what))
@@ -43,7 +44,7 @@ func (m Mended) String() string {
 }
 
 func (m Mended) plus(n Mended) Mended {
-	return Mended{m.Requeued + n.Requeued, m.Restored + n.Restored, m.Announced + n.Announced, m.Forgotten + n.Forgotten, m.Evicted + n.Evicted}
+	return Mended{m.Requeued + n.Requeued, m.Restored + n.Restored, m.Announced + n.Announced, m.Forgotten + n.Forgotten, m.Swept + n.Swept, m.Evicted + n.Evicted}
 }
 
 // settledAge is how old a record has to be to be looked at: whoever wrote it may just be about to queue its job.
@@ -58,7 +59,7 @@ const (
 
 // Reconcile compares the ledger with the queues, and mends what a crash between two writes, or a loss, has left: a job in work
 // without a message on its queue is put back. (A message without a record is dropped when it is handed out.) While the ledger
-// is filling up, it forgets the oldest verdicts.
+// is filling up, it forgets the oldest verdicts. Of what is staged it removes what no job needs any more.
 //
 // It reads of ended jobs no more than their headers: a million take some seconds. It may run while work goes on, and more
 // than once at a time.
@@ -90,6 +91,9 @@ func (q *Queue) reconcile(ctx context.Context, age time.Duration) (Mended, error
 	})
 	if err == nil {
 		m.Evicted, err = q.evictAll(ctx, old)
+	}
+	if err == nil {
+		m.Swept, err = q.sweep(ctx, sweptAge, orphanedAge)
 	}
 	if err == nil {
 		err = q.note(ctx, m)

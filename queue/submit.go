@@ -67,11 +67,16 @@ func (q *Queue) Submit(ctx context.Context, s Submission) (Acceptance, error) {
 	}
 	defer end()
 	submit := q.submitTo
-	if q.lookFirst.Add(-1) < 0 {
+	if q.lookFirst.Add(-1) < 0 && s.Bytes == nil {
 		submit = q.submitNew
 	}
+	if s.Bytes != nil { // later, a sweep could take what was staged for an orphan
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, freshTime)
+		defer cancel()
+	}
 	for ; ; submit = q.submitTo {
-		acceptance, err := submit(ctx, key, s)
+		acceptance, err := submit(ctx, key, &s)
 		if !errors.Is(err, ErrConflict) {
 			if err != nil {
 				return "", fmt.Errorf("queue %s: %w", s.Drop.URI, err)
@@ -108,7 +113,7 @@ func (q *Queue) beginSubmit(ctx context.Context, key JobKey) (end func(), err er
 const lookAfter = 1000
 
 // submitNew tries once, without looking for a record first.
-func (q *Queue) submitNew(ctx context.Context, key JobKey, s Submission) (Acceptance, error) {
+func (q *Queue) submitNew(ctx context.Context, key JobKey, s *Submission) (Acceptance, error) {
 	acceptance, err := q.open(ctx, key, s, 0)
 	if errors.Is(err, ErrConflict) || errors.Is(err, ErrFull) { // it may have its answer, which needs no room
 		return q.submitTo(ctx, key, s)
@@ -117,7 +122,7 @@ func (q *Queue) submitNew(ctx context.Context, key JobKey, s Submission) (Accept
 }
 
 // submitTo tries once, against the record as it is now.
-func (q *Queue) submitTo(ctx context.Context, key JobKey, s Submission) (Acceptance, error) {
+func (q *Queue) submitTo(ctx context.Context, key JobKey, s *Submission) (Acceptance, error) {
 	r, err := q.load(ctx, key)
 	switch {
 	case errors.Is(err, errNoJob):
@@ -128,11 +133,15 @@ func (q *Queue) submitTo(ctx context.Context, key JobKey, s Submission) (Accepta
 	q.lookFirst.Store(lookAfter)
 	switch {
 	case slices.Contains(r.Answered, s.Drop.ID):
+		q.discard(ctx, r.Job, s.Drop)
 		return AcceptedAnswered, nil
 	case r.State.ended():
 		return q.submitEnded(ctx, r, s)
 	}
 	if !r.waits(s.Drop.ID) {
+		if err := q.stageJoined(ctx, r.Job, s); err != nil {
+			return "", err
+		}
 		next, err := r.Next(Joined{s.Drop})
 		if err != nil || next.size() > maxRecord {
 			return "", ErrCrowded
@@ -147,8 +156,11 @@ func (q *Queue) submitTo(ctx context.Context, key JobKey, s Submission) (Accepta
 
 // open makes a new job, then queues it. A crash in between leaves a record without a message, which the next
 // submission of the same drop mends: its file is still where it was, and unknown to the registry.
-func (q *Queue) open(ctx context.Context, key JobKey, s Submission, over uint64) (Acceptance, error) {
+func (q *Queue) open(ctx context.Context, key JobKey, s *Submission, over uint64) (Acceptance, error) {
 	if err := q.take(ctx, len(s.Drop.URI)+len(s.Drop.Name)); err != nil {
+		return "", err
+	}
+	if err := q.stageFor(ctx, s); err != nil {
 		return "", err
 	}
 	_, err := q.store(ctx, Job{
@@ -163,16 +175,22 @@ func (q *Queue) open(ctx context.Context, key JobKey, s Submission, over uint64)
 
 // submitEnded answers a drop from a terminal record, lets a failed job go on for it, or begins anew where the answer is
 // too old.
-func (q *Queue) submitEnded(ctx context.Context, r record, s Submission) (Acceptance, error) {
-	d := s.Drop
+func (q *Queue) submitEnded(ctx context.Context, r record, s *Submission) (Acceptance, error) {
+	d, was := s.Drop, r.Job
 	known, stale := r.waits(d.ID), time.Since(r.EndedAt) > q.ResultTTL
 	if known || !stale && !(r.State == Failed && r.Fault.Reason.retriedByDrop()) {
 		if next, err := r.Next(Shared{d}); err == nil && !known && next.size() <= maxRecord {
-			if _, err := q.store(ctx, next, r.revision); err != nil {
+			stored, err := q.store(ctx, next, r.revision)
+			if err != nil {
 				return "", err
 			}
+			was = stored.Job
 		}
-		return AcceptedAnswered, q.answer(ctx, r.Job, d, !known)
+		if err := q.answer(ctx, r.Job, d, !known); err != nil {
+			return "", err
+		}
+		q.discard(ctx, was, d)
+		return AcceptedAnswered, nil
 	}
 	// The earlier drops leave the record now: make sure that they have their answer. And the job's message has to be gone
 	// from the queue: whoever has it in hand would acknowledge it for what the record was, and take it from the new one.
@@ -182,10 +200,22 @@ func (q *Queue) submitEnded(ctx context.Context, r record, s Submission) (Accept
 	if err := q.gone(ctx, r.Key); err != nil {
 		return "", err
 	}
-	if stale {
+	acceptance, err := q.goOn(ctx, r, s, stale)
+	if err == nil {
+		q.discard(ctx, Job{Key: r.Key, State: Queued, Drops: []Drop{s.Drop}}, was.Drops...)
+	}
+	return acceptance, err
+}
+
+// goOn has an ended job begin anew, or go on where it stopped, for a drop alone.
+func (q *Queue) goOn(ctx context.Context, r record, s *Submission, anew bool) (Acceptance, error) {
+	if anew {
 		return q.open(ctx, r.Key, s, r.revision)
 	}
-	next, err := r.Next(Retried{Drops: []Drop{d}, At: time.Now().UTC()})
+	if err := q.stageFor(ctx, s); err != nil {
+		return "", err
+	}
+	next, err := r.Next(Retried{Drops: []Drop{s.Drop}, At: time.Now().UTC()})
 	if err != nil {
 		return "", err
 	}

@@ -231,6 +231,7 @@ func (q *Queue) decide(ctx context.Context, p Pool, key JobKey, msg jetstream.Ms
 		if err := q.announce(ctx, r.Job); err != nil {
 			return RetryAfter(time.Second)
 		}
+		q.discard(ctx, r.Job, r.Drops...)
 		return Done()
 	case r.State.stage() != p.Stage:
 		if err := q.enqueue(ctx, r.State.stage(), key); err != nil {
@@ -351,11 +352,16 @@ func (q *Queue) mend(ctx context.Context, key JobKey) error {
 	return q.enqueue(ctx, r.State.stage(), key)
 }
 
+// end ends the job: its record, then its messages, then the bytes that were staged for it.
 func (q *Queue) end(ctx context.Context, t *Task, e Event) error {
 	if err := t.Apply(ctx, e); err != nil {
 		return err
 	}
-	return q.announce(ctx, t.Job)
+	if err := q.announce(ctx, t.Job); err != nil {
+		return err
+	}
+	q.discard(ctx, t.Job, t.Drops...)
+	return nil
 }
 
 // ack acknowledges and waits until the broker has taken note. One that has forgotten that it handed the job out takes no
