@@ -1,6 +1,11 @@
 package queue
 
-import "github.com/nats-io/nats.go/jetstream"
+import (
+	"context"
+	"errors"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
 
 // What the tests reach into: they are in queue_test, because they run on queue/embedded, which imports this package.
 
@@ -10,7 +15,6 @@ var (
 	Load    = (*Queue).load
 	Store   = (*Queue).store
 	Apply   = (*Queue).apply
-	Enqueue = (*Queue).enqueue
 	Deliver = (*Queue).deliver
 
 	ReconcileOlderThan = (*Queue).reconcile
@@ -42,8 +46,18 @@ func (r record) Revision() uint64 { return r.revision }
 
 func JetStreamOf(q *Queue) jetstream.JetStream { return q.js }
 
-func RecordSubject(q *Queue, key JobKey) string           { return q.ns.record(key) }
-func FileSubject(r *Registry, path string) string         { return r.subject(FileKeyOf(path).String()) }
+func RecordSubject(q *Queue, key JobKey) string   { return q.ns.record(key) }
+func FileSubject(r *Registry, path string) string { return r.subject(FileKeyOf(path).String()) }
+
+// Enqueue leaves a job's message on a queue, wherever it should be.
+func Enqueue(q *Queue, ctx context.Context, stage Stage, key JobKey) error {
+	_, _, err := q.publish(ctx, write{subject: q.ns.job(stage, key)})
+	if errors.Is(err, ErrConflict) {
+		return nil
+	}
+	return err
+}
+
 func JobSubject(q *Queue, stage Stage, key JobKey) string { return q.ns.job(stage, key) }
 
 // NewTask hands out a job as the queue does, without a delivery.
