@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -30,7 +31,7 @@ func writeStatus(w io.Writer, s control.Status) error {
 	}
 	row("rates", "%g creates and %g polls a second, of all workers together", s.Rates.Mutation, s.Rates.Query)
 	for i, m := range s.Workers {
-		row(first(i, "workers"), "%s since %s", m, m.Since.Local().Format(time.DateTime))
+		row(first(i, "processes"), "%s  %s  since %s", m, cmp.Or(m.Role, control.RoleAll), m.Since.Local().Format(time.DateTime))
 	}
 	for i, f := range s.Failures {
 		row(first(i, "last failures"), "%s  %s  %s  %s: %s", f.FailedAt.Local().Format(time.DateTime), failureKey(f), f.Name, f.Reason, oneLine(f.Message))

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -39,20 +38,11 @@ type Options struct {
 	MutationQuota int          // creates granted in all, counted for the whole cluster; 0: not known
 	QueryQuota    int          // polls and list pages granted in all, likewise
 	Version       string       // of the program, for those who look
+	Role          Role         // default RoleAll
+	Host          string       // the machine's name, the same for all processes that see the same files; default Machine()
+	Dirs          []string     // the folders that it watches, absolute
 	Log           *slog.Logger // default slog.Default()
 }
-
-// A Member is a process that works.
-type Member struct {
-	ID      string    `json:"id"`
-	Host    string    `json:"host"`
-	PID     int       `json:"pid"`
-	Version string    `json:"version,omitempty"`
-	Since   time.Time `json:"since"`
-}
-
-// String is how people tell the member from others.
-func (m Member) String() string { return fmt.Sprintf("%s/%d", m.Host, m.PID) }
 
 // A Cluster is a process's place among those that work on the same queue. New starts nothing; Run does all.
 type Cluster struct {
@@ -75,24 +65,22 @@ type Cluster struct {
 	heard   chan struct{} // closed and replaced when signed changes
 }
 
-// A sighting is a member, and when its last sign of life came.
-type sighting struct {
-	Member
-	at time.Time
-}
-
 // New returns the place of this process.
 func New(o Options) *Cluster {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown"
+	if o.Role == "" {
+		o.Role = RoleAll
+	}
+	if o.Host == "" {
+		o.Host = Machine()
 	}
 	c := &Cluster{
 		Options: o, synced: make(chan struct{}), tells: make(chan telling, 64), members: map[string]sighting{}, heard: make(chan struct{}),
-		Self: Member{ID: strings.ToLower(rand.Text()[:12]), Host: host, PID: os.Getpid(), Version: o.Version, Since: now()},
+		Self: Member{
+			ID: strings.ToLower(rand.Text()[:12]), Host: o.Host, PID: os.Getpid(), Role: o.Role, Dirs: o.Dirs, Version: o.Version, Since: now(),
+		},
 	}
 	c.Uploads = newGate("uploads", c.Self.String(), c.entry(uploadsKey), c.telling("uploads"), o.Log)
 	c.Polls = newGate("polls", c.Self.String(), c.entry(pollsKey), c.telling("polls"), o.Log)
@@ -110,35 +98,6 @@ func (c *Cluster) Synced(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-}
-
-// Members lists who works now, the longest-serving first.
-func (c *Cluster) Members() []Member {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	list := make([]Member, 0, len(c.members))
-	for _, m := range c.members {
-		list = append(list, m.Member)
-	}
-	slices.SortFunc(list, func(a, b Member) int { return a.Since.Compare(b.Since) })
-	return list
-}
-
-// Leads reports whether this process is the one that does what one has to do for all: the longest-serving.
-func (c *Cluster) Leads() bool {
-	members := c.Members()
-	return len(members) > 0 && members[0].ID == c.Self.ID
-}
-
-// Size is how many work now, this process included.
-func (c *Cluster) Size() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	n := len(c.members)
-	if _, listed := c.members[c.Self.ID]; !listed {
-		n++
-	}
-	return n
 }
 
 // Run follows the cluster and shows this process to it until ctx ends, and then takes its leave.
@@ -179,8 +138,10 @@ func (c *Cluster) Run(ctx context.Context) error {
 
 // stay shows this process to the cluster until ctx ends.
 func (c *Cluster) stay(ctx context.Context) error {
-	if err := c.Budget.Grant(ctx, c.MutationQuota, c.QueryQuota); err != nil && ctx.Err() == nil {
-		return err
+	if c.Self.Role.Works() { // others need not know what the account was granted
+		if err := c.Budget.Grant(ctx, c.MutationQuota, c.QueryQuota); err != nil && ctx.Err() == nil {
+			return err
+		}
 	}
 	c.reconsider(ctx) // before anybody asks what is paused
 	defer c.leave()
@@ -202,7 +163,7 @@ func (c *Cluster) stay(ctx context.Context) error {
 	}
 }
 
-// sign tells the cluster that this process works.
+// sign tells the cluster that this process is there.
 func (c *Cluster) sign(ctx context.Context) error {
 	data, err := json.Marshal(c.Self)
 	if err != nil {
@@ -226,7 +187,7 @@ func (c *Cluster) echo() {
 	c.heard = make(chan struct{})
 	c.mu.Unlock()
 	if first {
-		c.say("worker_joined", c.Self.ID, c.Self)
+		c.say(c.Self.event("joined"), c.Self.ID, c.Self)
 		close(c.synced)
 	}
 }
@@ -236,7 +197,7 @@ func (c *Cluster) leave() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	if err := c.Queue.Control().Remove(ctx, memberPrefix+c.Self.ID); err != nil {
-		c.Log.Debug("the others will find out that this worker has left", "error", err)
+		c.Log.Debug("the others will find out that this process has left", "error", err)
 	}
 }
 
@@ -306,7 +267,7 @@ func (c *Cluster) miss(id string) {
 	delete(c.members, id)
 	c.mu.Unlock()
 	if known && id != c.Self.ID {
-		c.say("worker_left", id, gone.Member)
+		c.say(gone.event("left"), id, gone.Member)
 		c.resize()
 	}
 }
@@ -327,7 +288,7 @@ func (c *Cluster) forget() {
 	}
 }
 
-// resize shares the rates out anew.
+// resize shares the rates out anew, among those that make calls.
 func (c *Cluster) resize() {
 	n := c.Size()
 	c.Mutations.share(n)

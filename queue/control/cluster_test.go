@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -326,6 +327,58 @@ func TestAGateThatTheBudgetClosedOpensWhenMoreIsGranted(t *testing.T) {
 	}
 	must(t, more.Budget.Renewed(deadline(t)))
 	if c := more.Budget.Counts().Mutation; c.Spent != 0 {
+		t.Errorf("%+v", c)
+	}
+}
+
+func TestOnlyThoseThatWorkHaveAShareAndAreCounted(t *testing.T) {
+	t.Parallel()
+	b := newBroker(t)
+	as := func(role control.Role, host string, dirs ...string) *process {
+		return b.join(func(o *control.Options) { o.Role, o.Host, o.Dirs = role, host, dirs })
+	}
+	watcher, worker, both := as(control.RoleWatcher, "nas", "/srv/in"), as(control.RoleWorker, "gpu"), as("", "", "/srv/in", "/srv/more")
+	old := []byte(`{"id":"old","host":"h","pid":1,"since":"2026-01-02T03:04:05Z"}`) // of a version without roles
+	must(t, worker.Queue.Control().Announce(deadline(t), "worker.old", old, time.Minute))
+	for _, p := range []*process{watcher, worker, both} {
+		await(t, "all are there", func() bool { return len(p.Members()) == 4 })
+		if p.Size() != 3 || len(p.Workers()) != 3 || p.Alone() {
+			t.Errorf("%s: %d have files judged, want 3: %+v", p.Self.Role, p.Size(), p.Workers())
+		}
+		if p.Leads() {
+			t.Errorf("%s leads, and another is there for longer", p.Self.Role)
+		}
+	}
+	for _, m := range watcher.Members() {
+		if m.ID == watcher.Self.ID && (m.Role != control.RoleWatcher || m.Host != "nas" || !slices.Equal(m.Dirs, []string{"/srv/in"})) {
+			t.Errorf("%+v", m)
+		}
+		if m.ID == both.Self.ID && (m.Role != control.RoleAll || m.Host != control.Machine() || len(m.Dirs) != 2) {
+			t.Errorf("%+v", m)
+		}
+	}
+	must(t, worker.Queue.Control().Remove(deadline(t), "worker.old"))
+	both.stop()
+	await(t, "the two have left", func() bool { return len(watcher.Members()) == 2 && len(worker.Members()) == 2 })
+	if watcher.Size() != 1 || watcher.Alone() || worker.Size() != 1 || !worker.Alone() || !watcher.Leads() {
+		t.Errorf("%d, %d", watcher.Size(), worker.Size())
+	}
+	await(t, "it is told what has left", func() bool { return len(events(t, worker.Queue)["worker_left"]) > 0 })
+	watcher.stop()
+	await(t, "and what else", func() bool { return len(events(t, worker.Queue)["watcher_left"]) > 0 })
+	if e := events(t, worker.Queue); len(e["watcher_joined"]) != 1 || len(e["worker_joined"]) != 2 {
+		t.Errorf("%d watchers and %d workers have joined", len(e["watcher_joined"]), len(e["worker_joined"]))
+	}
+}
+
+// A watcher need not be told what the account was granted, and must not have the count forget it.
+func TestAWatcherLeavesTheBudgetAsItIs(t *testing.T) {
+	t.Parallel()
+	b := newBroker(t)
+	worker := b.join(func(o *control.Options) { o.Role, o.MutationQuota = control.RoleWorker, 7 })
+	b.join(func(o *control.Options) { o.Role = control.RoleWatcher })
+	must(t, worker.Budget.Create(deadline(t), "a")) // over the record as it is now
+	if c := worker.Budget.Counts().Mutation; c.Granted != 7 || c.Spent != 1 {
 		t.Errorf("%+v", c)
 	}
 }
