@@ -11,12 +11,15 @@ import (
 )
 
 // untilDone returns errOnceDone when everything that was there is judged or failed, and an exitError when the account
-// keeps the rest from going on.
+// keeps the rest from going on. A watcher leaves what it has put on the queue to the workers, and stays only for files with
+// which something is to be done once they are judged.
 func (d *daemon) untilDone(ctx context.Context) error {
-	select {
-	case <-ctx.Done():
-		return nil
-	case <-d.watcher.CaughtUp():
+	for _, s := range d.sources {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.CaughtUp():
+		}
 	}
 	if d.cluster.Synced(ctx) != nil {
 		return nil
@@ -26,12 +29,7 @@ func (d *daemon) untilDone(ctx context.Context) error {
 	for {
 		if depths, err := d.queue.Depths(ctx); err == nil { // without an answer there is nothing to say yet
 			d.report.progress(depths)
-			if depths != (queue.Depths{}) {
-				err = d.paused(depths)
-			} else if open, _ := d.watcher.Owing(); open == 0 {
-				err = errOnceDone
-			}
-			if err != nil {
+			if err := d.done(depths); err != nil {
 				return err
 			}
 		}
@@ -43,10 +41,32 @@ func (d *daemon) untilDone(ctx context.Context) error {
 	}
 }
 
+// done returns the end of the program if nothing is left that it should wait for; n is what is on the queue.
+func (d *daemon) done(n queue.Depths) error {
+	works := d.cluster.Self.Role.Works()
+	open := 0
+	for _, s := range d.sources {
+		waiting, _ := s.Owing()
+		open += waiting
+	}
+	switch {
+	case n != (queue.Depths{}) && works:
+		return d.paused(n)
+	case open == 0:
+		return errOnceDone
+	case n == (queue.Depths{}):
+		return nil // all have their answers
+	case len(d.cluster.Workers()) == 0:
+		return &exitError{exitPaused, fmt.Errorf("no worker is there: %d files wait for their verdicts; "+
+			"start one (INGEST_ROLE=worker), and the next run does with the files what is to be done with them", n.Upload+n.Await)}
+	}
+	return d.paused(n)
+}
+
 // paused returns the end of the program if nothing on the queue can go on until a person does something.
 func (d *daemon) paused(n queue.Depths) error {
 	uploads, polls := d.cluster.Uploads.State(), d.cluster.Polls.State()
-	unbegun := d.worker.Unbegun() >= n.Await // each of them waits for credits
+	unbegun := d.unbegun() >= n.Await // each of them waits for credits
 	switch {
 	case n.Upload > 0 && !stuck(uploads) && !stuck(polls), n.Await > 0 && !stuck(polls) && !unbegun:
 		return nil
@@ -65,6 +85,14 @@ func (d *daemon) paused(n queue.Depths) error {
 		fmt.Errorf("paused: %s", why),
 		fmt.Errorf("%d files are left on the queue; the next run goes on with them ('run --resume' at once, whatever the pause)", n.Upload+n.Await),
 	)}
+}
+
+// unbegun is how many media this process knows to be at the platform, which has not begun with them.
+func (d *daemon) unbegun() int {
+	if d.worker == nil {
+		return 0
+	}
+	return d.worker.Unbegun()
 }
 
 // stuck reports whether a gate stays closed for longer than a run of --once waits: until a person does something, or until

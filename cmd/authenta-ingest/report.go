@@ -36,6 +36,7 @@ type report struct {
 	read     queue.Position
 	outcomes map[queue.Outcome]int
 	reasons  map[queue.Reason]int
+	queued   queue.Depths             // as of the last look
 	bar      *progressbar.ProgressBar // nil: none
 }
 
@@ -102,11 +103,11 @@ func legible(name string) string {
 	return strconv.Quote(name)
 }
 
-// progress moves the bar; n is what is left.
+// progress notes what is on the queue, and moves the bar.
 func (r *report) progress(n queue.Depths) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.bar == nil {
+	if r.queued = n; r.bar == nil {
 		return
 	}
 	ended := r.judged() + r.failed()
@@ -183,7 +184,14 @@ func (r *report) conclude(paused *exitError, left leftovers) error {
 	if left.undone > 0 {
 		fmt.Fprintf(table, "files that could not be moved, deleted or given a sidecar\t%d\n", left.undone)
 	}
-	if r.judged()+r.failed()+left.unread == 0 && paused == nil {
+	queued := r.queued.Upload + r.queued.Await
+	if paused != nil { // which says it
+		queued = 0
+	}
+	if queued > 0 {
+		fmt.Fprintf(table, "on the queue, for workers\t%d\n", queued)
+	}
+	if r.judged()+r.failed()+left.unread+queued == 0 && paused == nil {
 		fmt.Fprintf(table, "nothing new\t0\n")
 	}
 	if err := table.Flush(); err != nil {

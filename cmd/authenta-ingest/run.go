@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -21,7 +20,6 @@ import (
 	"github.com/authenta/authenta-ingest/queue/control"
 	"github.com/authenta/authenta-ingest/queue/embedded"
 	"github.com/authenta/authenta-ingest/watcher"
-	"github.com/authenta/authenta-ingest/watcher/after"
 	"github.com/authenta/authenta-ingest/worker"
 )
 
@@ -41,6 +39,10 @@ func runCommand() *cobra.Command {
 		Long: `Watch the given folders and those of INGEST_DIRS, have every image and video that
 arrives in them judged, and publish the verdicts on NATS and on standard output.
 
+With INGEST_ROLE=watcher files are only taken in, for workers elsewhere; with
+INGEST_ROLE=worker no folders are watched, and what others have taken in is judged.
+They share the NATS server of NATS_URL.
+
 With --sandbox no account is needed: a simulated platform runs inside the process.
 Its verdicts mean nothing, and what it judged is kept apart from the real state.`,
 		RunE: func(cmd *cobra.Command, dirs []string) error {
@@ -48,23 +50,8 @@ Its verdicts mean nothing, and what it judged is kept apart from the real state.
 			for _, dir := range dirs {
 				mistakes.folder(dir)
 			}
-			if s.Dirs = append(s.Dirs, dirs...); len(s.Dirs) == 0 {
-				mistakes.found = append(mistakes.found, errors.New("nothing to watch: name folders (run DIR...), or set INGEST_DIRS"))
-			}
-			if slices.ContainsFunc(s.Dirs, func(dir string) bool { return sameFolder(dir, s.StateDir) || sameFolder(dir, sandboxState(s.StateDir)) }) {
-				mistakes.found = append(mistakes.found, errors.New("INGEST_STATE_DIR is a folder to watch: give it one of its own"))
-			}
-			p := s.plan()
-			if err := p.Check(s.Dirs); err != nil {
-				mistakes.found = append(mistakes.found, err)
-			}
-			switch {
-			case !o.sandbox:
-				s.account(mistakes)
-			case p.OnVerdict.Action == after.Delete || p.OnFailure.Action == after.Delete:
-				mistakes.found = append(mistakes.found, errors.New("delete with --sandbox, whose verdicts mean nothing: "+
-					"set INGEST_AFTER and INGEST_AFTER_FAIL to keep, or to move:DIR"))
-			}
+			s.Dirs = append(s.Dirs, dirs...)
+			s.checkRole(o, mistakes)
 			if err := mistakes.err(); err != nil {
 				return err
 			}
@@ -149,33 +136,45 @@ func run(ctx context.Context, s settings, o runOptions, stdout, stderr io.Writer
 		}
 	}
 	d.broker = broker
-	log.Info("watching", "folders", strings.Join(d.watcher.Dirs, ", "), "platform", platform, "nats", broker.address)
+	log.Info(d.doing(), "folders", strings.Join(d.cluster.Dirs, ", "), "role", s.Role, "platform", platform, "nats", broker.address)
 	d.report = newReport(q, o, stdout, stderr, log)
 	return d.run(ctx, o.once)
 }
 
-// newDaemon makes the parts that work on a queue. exclude are folders that are not media's.
+// newDaemon makes the parts that work on a queue, as far as they are this process's. exclude are folders that are not media's.
 func newDaemon(s settings, q *queue.Queue, client *authenta.Client, exclude []string, log *slog.Logger) (*daemon, error) {
-	cluster := control.New(control.Options{
+	d := &daemon{queue: q, log: log}
+	var dirs []string
+	if s.Role.Watches() {
+		watch, err := newWatcher(s, q, exclude, log)
+		if err != nil {
+			return nil, err
+		}
+		d.sources, dirs = append(d.sources, watch), watch.Dirs
+	}
+	d.cluster = control.New(control.Options{
 		Queue: q, MutationRate: s.MutationRate, QueryRate: s.QueryRate,
-		MutationQuota: s.MutationQuota, QueryQuota: s.QueryQuota, Version: version(), Log: log,
+		MutationQuota: s.MutationQuota, QueryQuota: s.QueryQuota, Version: version(),
+		Role: s.Role, Host: s.machine(), Dirs: dirs, Log: log,
 	})
-	work := worker.New(worker.Options{
-		Queue: q, Client: client, Cluster: cluster, Credentials: s.keys().read, Uploads: s.Uploads,
-		InFlight: s.InFlight, PollTimeout: s.PollTimeout, Grace: s.Drain * 2 / 3, Log: log,
-	})
+	if s.Role.Works() {
+		d.worker = worker.New(worker.Options{
+			Queue: q, Client: client, Cluster: d.cluster, Credentials: s.keys().read, Uploads: s.Uploads,
+			InFlight: s.InFlight, PollTimeout: s.PollTimeout, Grace: s.Drain * 2 / 3, Log: log,
+		})
+	}
+	return d, nil
+}
+
+func newWatcher(s settings, q *queue.Queue, exclude []string, log *slog.Logger) (*watcher.Watcher, error) {
 	files, err := s.filter()
 	if err != nil {
 		return nil, err
 	}
-	watch, err := watcher.New(watcher.Options{
+	return watcher.New(watcher.Options{
 		Queue: q, Dirs: s.Dirs, Exclude: exclude, Images: models(s.ModelImage), Videos: models(s.ModelVideo),
 		Settle: s.Settle, Rescan: s.Rescan, Filter: files, After: s.plan(), Poll: s.PollDirs, FollowSymlinks: s.FollowSymlinks, Host: s.Host, Log: log,
 	})
-	if err != nil {
-		return nil, err
-	}
-	return &daemon{queue: q, cluster: cluster, worker: work, watcher: watch, log: log}, nil
 }
 
 // insideSandbox starts a simulated platform, which remembers across restarts, and points the settings to it.
@@ -213,8 +212,8 @@ func stopped(ctx context.Context, err error) error {
 type daemon struct {
 	queue   *queue.Queue
 	cluster *control.Cluster
-	worker  *worker.Worker
-	watcher *watcher.Watcher
+	worker  *worker.Worker // nil: it only takes files in
+	sources []source       // none: it only works
 	report  *report
 	broker  *broker
 	log     *slog.Logger
@@ -248,8 +247,12 @@ func (d *daemon) run(ctx context.Context, once bool) error {
 			return fmt.Errorf("%s stopped by itself", name)
 		})
 	}
-	part("worker", d.worker.Run)
-	part("watcher", d.watcher.Run)
+	if d.worker != nil {
+		part("worker", d.worker.Run)
+	}
+	for _, s := range d.sources {
+		part("watcher", s.Run)
+	}
 	part("upkeep", d.upkeep)
 	part("report, cluster or broker", func(ctx context.Context) error {
 		select {
@@ -279,7 +282,19 @@ func (d *daemon) run(ctx context.Context, once bool) error {
 	return nil
 }
 
-func (d *daemon) leftovers() leftovers {
-	_, undone := d.watcher.Owing()
-	return leftovers{unread: d.watcher.Unread(), undone: undone}
+// doing is what the process does, for the log.
+func (d *daemon) doing() string {
+	if len(d.sources) == 0 {
+		return "working"
+	}
+	return "watching"
+}
+
+func (d *daemon) leftovers() (l leftovers) {
+	for _, s := range d.sources {
+		_, undone := s.Owing()
+		l.undone += undone
+		l.unread += s.Unread()
+	}
+	return l
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -16,6 +17,7 @@ import (
 	"github.com/kelseyhightower/envconfig"
 
 	"github.com/authenta/authenta-ingest/queue"
+	"github.com/authenta/authenta-ingest/queue/control"
 	"github.com/authenta/authenta-ingest/queue/embedded"
 	"github.com/authenta/authenta-ingest/watcher"
 	"github.com/authenta/authenta-ingest/watcher/after"
@@ -63,6 +65,7 @@ type settings struct {
 	After            string        `envconfig:"INGEST_AFTER" default:"keep" desc:"what becomes of a file once its verdict is on its stream: keep, delete or move:DIR"`
 	AfterFail        string        `envconfig:"INGEST_AFTER_FAIL" default:"keep" desc:"likewise, of one that could not be judged"`
 	Sidecar          string        `envconfig:"INGEST_SIDECAR" default:"off" desc:"on writes the verdict beside the file, as NAME.verdict.json; a folder writes it there"`
+	Role             control.Role  `envconfig:"INGEST_ROLE" default:"all" desc:"what this process does: watcher takes files in and needs no key, worker has them judged and watches no folders, all does both"`
 	Replicas         int           `envconfig:"INGEST_REPLICAS" default:"1" desc:"copies of streams and buckets on an external NATS cluster"`
 	Uploads          int           `envconfig:"INGEST_UPLOADS" default:"4" desc:"uploads at a time"`
 	InFlight         int           `envconfig:"INGEST_IN_FLIGHT" default:"100000" desc:"media awaiting a result, at most"`
@@ -179,6 +182,7 @@ func (s settings) check(m *mistakes) {
 	m.refuse(s.Settle <= 0, "INGEST_SETTLE", s.Settle, "more than 0")
 	m.refuse(s.Rescan <= 0, "INGEST_RESCAN", s.Rescan, "more than 0")
 	s.checkAfter(m)
+	m.refuse(!s.Role.Valid(), "INGEST_ROLE", s.Role, "all, watcher or worker")
 	m.refuse(s.Replicas < 1 || s.Replicas > 5, "INGEST_REPLICAS", s.Replicas, "1 to 5")
 	m.refuse(s.Uploads < 1, "INGEST_UPLOADS", s.Uploads, "1 or more")
 	m.refuse(s.InFlight < 1, "INGEST_IN_FLIGHT", s.InFlight, "1 or more")
@@ -344,6 +348,9 @@ func (s settings) filter() (*filter.Filter, error) {
 		MaxDepth: s.MaxDepth, DoneSuffix: s.DoneSuffix,
 	})
 }
+
+// machine is the name under which the cluster knows this machine.
+func (s settings) machine() string { return cmp.Or(s.Host, control.Machine()) }
 
 // server is how the external NATS is reached.
 func (s settings) server() queue.Server {

@@ -22,7 +22,8 @@ func (d *daemon) upkeep(ctx context.Context) error {
 	}
 	tick := time.NewTicker(upkeepEvery)
 	defer tick.Stop()
-	caughtUp, owed := d.watcher.CaughtUp(), false
+	// That everything was taken in is for a process to say that takes something in.
+	late, owed := d.sources, false
 	var next time.Time
 	for {
 		if owed && d.queue.CaughtUp(ctx) == nil {
@@ -35,13 +36,14 @@ func (d *daemon) upkeep(ctx context.Context) error {
 			}
 		} else if due {
 			next = time.Now().Add(reconcileEvery)
-			owed = owed || caughtUp == nil // of what was noticed since
+			owed = owed || len(late) == 0 && len(d.sources) > 0 // of what was noticed since
 		}
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-caughtUp:
-			caughtUp, owed = nil, true
+		case <-behind(late):
+			late = late[1:]
+			owed = owed || len(late) == 0
 		case <-tick.C:
 		}
 	}
@@ -79,8 +81,8 @@ func (d *daemon) reconcile(ctx context.Context, due bool) (queue.Mended, error) 
 
 // redeliver has everything handed out again, unless another process has some of it in hand.
 func (d *daemon) redeliver(ctx context.Context) error {
-	if n := d.cluster.Size(); n > 1 {
-		d.log.Warn("jobs that were put off may come late, as other daemons have some in hand", "daemons", n)
+	if !d.cluster.Alone() {
+		d.log.Warn("jobs that were put off may come late, as other daemons have some in hand", "daemons", d.cluster.Size())
 		return nil
 	}
 	return d.queue.Redeliver(ctx)
