@@ -3,6 +3,7 @@ package queue
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -16,7 +17,6 @@ var (
 	Load    = (*Queue).load
 	Store   = (*Queue).store
 	Apply   = (*Queue).apply
-	Enqueue = (*Queue).enqueue
 	Deliver = (*Queue).deliver
 
 	ReconcileOlderThan = (*Queue).reconcile
@@ -50,8 +50,18 @@ func (r record) Revision() uint64 { return r.revision }
 
 func JetStreamOf(q *Queue) jetstream.JetStream { return q.js }
 
-func RecordSubject(q *Queue, key JobKey) string           { return q.ns.record(key) }
-func FileSubject(r *Registry, path string) string         { return r.subject(FileKeyOf(path).String()) }
+func RecordSubject(q *Queue, key JobKey) string   { return q.ns.record(key) }
+func FileSubject(r *Registry, path string) string { return r.subject(FileKeyOf(path).String()) }
+
+// Enqueue leaves a job's message on a queue, wherever it should be.
+func Enqueue(q *Queue, ctx context.Context, stage Stage, key JobKey) error {
+	_, _, err := q.publish(ctx, write{subject: q.ns.job(stage, key)})
+	if errors.Is(err, ErrConflict) {
+		return nil
+	}
+	return err
+}
+
 func JobSubject(q *Queue, stage Stage, key JobKey) string { return q.ns.job(stage, key) }
 
 // NewTask hands out a job as the queue does, without a delivery.

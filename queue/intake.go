@@ -75,25 +75,14 @@ func (q *Queue) openIntake(ctx context.Context, host string, subjects []string) 
 }
 
 // subjectsKey is where the subjects are remembered that a machine has named.
-func subjectsKey(host string) string { return subjectsPrefix + hostToken(host) }
+func subjectsKey(host string) string {
+	if host == "" { // there is but one
+		return subjectsPrefix + "_"
+	}
+	return subjectsPrefix + hostToken(host)
+}
 
 const subjectsPrefix = "subjects."
-
-// hostToken is a host's name as it can stand in a subject.
-func hostToken(host string) string {
-	if host == "" {
-		return "_"
-	}
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '.':
-			return '~'
-		case r <= ' ' || r == '*' || r == '>' || r > '~':
-			return '_'
-		}
-		return r
-	}, host)
-}
 
 // wantSubjects remembers what this machine names, and returns what all of them do.
 func (q *Queue) wantSubjects(ctx context.Context, host string, subjects []string) ([]string, error) {
@@ -298,9 +287,10 @@ func (in *Intake) Work(ctx context.Context, p MessagePool) error {
 	g, ctx := errgroup.WithContext(ctx)
 	for _, s := range in.sources {
 		name := fmt.Sprintf("messages from stream %s", s.stream)
+		from := func(context.Context) (jetstream.Consumer, error) { return s.consumer, nil }
 		for range p.Slots {
 			g.Go(func() error {
-				return in.q.slot(ctx, s.consumer, name, p.Ready, func(msg jetstream.Msg) { in.deliver(hard, p, msg) })
+				return in.q.slot(ctx, from, name, p.Ready, func(msg jetstream.Msg) { in.deliver(hard, p, msg) })
 			})
 		}
 	}

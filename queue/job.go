@@ -29,19 +29,12 @@ const (
 // ended reports whether the record is terminal: it has its answer, and expires.
 func (s State) ended() bool { return s == Judged || s == Failed }
 
-// stage returns the queue on which a job in work has its message.
-func (s State) stage() Stage {
-	if s == Uploaded {
-		return Await
-	}
-	return Upload
-}
-
 // A Drop is one arrival of a file.
 type Drop struct {
 	ID       DropID    `json:"id"`
 	RetryOf  DropID    `json:"retry_of,omitempty"` // the drop whose failure was retried for this one
 	URI      string    `json:"uri"`
+	Host     string    `json:"host,omitempty"` // the machine whose processes see the file at URI; empty: whoever works does
 	Name     string    `json:"name"`
 	Meta     Meta      `json:"meta,omitempty"`
 	Staged   string    `json:"staged,omitempty"` // the object of the staging bucket that has its bytes; empty: they are at URI only
@@ -64,6 +57,13 @@ type Job struct {
 
 	State State  `json:"state"`
 	Drops []Drop `json:"drops"` // those that wait for this job's answer; at most maxDrops
+
+	// At is the machine whose workers have the job's message, as long as the platform has no bytes; empty: all. It is the
+	// truth about where the message is: one that was left elsewhere is nobody's to work on.
+	At string `json:"at,omitempty"`
+	// Passed are the machines that could not read any of the files: all those that it lists have been looked at from there.
+	// At most maxPassed.
+	Passed []string `json:"passed,omitempty"`
 
 	// Answered are earlier drops, which had a failure before the job was taken up again; at most maxAnswered.
 	Answered []DropID `json:"answered,omitempty"`
@@ -97,6 +97,7 @@ const (
 	maxDrops     = 100
 	maxAnswered  = 500
 	maxAbandoned = 8
+	maxPassed    = 100
 	maxRecord    = 512 << 10 // bytes of its drops
 )
 
@@ -104,7 +105,7 @@ const (
 func (j Job) size() int {
 	n := 0
 	for _, d := range j.Drops {
-		n += 300 + len(d.URI) + len(d.Name) + len(d.Staged)
+		n += 300 + len(d.URI) + len(d.Name) + len(d.Staged) + len(d.Host)
 		for k, v := range d.Meta {
 			n += len(k) + len(v) + 6
 		}

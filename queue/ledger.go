@@ -62,8 +62,9 @@ func (q *Queue) store(ctx context.Context, j Job, over uint64) (record, error) {
 	return record{Job: j, revision: seq}, nil
 }
 
-// apply moves the job on by an event, and returns the record as it is then; with an error, as it was. That a drop has joined meanwhile changes nothing about the event; that
-// anything else has changed is an ErrConflict.
+// apply moves the job on by an event, and returns the record as it is then; with an error, as it was. That a drop has joined
+// meanwhile changes nothing about the event; that anything else has changed, be it only where the job's message is, is an
+// ErrConflict.
 func (q *Queue) apply(ctx context.Context, r record, e Event) (record, error) {
 	for {
 		next, err := r.Next(e)
@@ -93,9 +94,10 @@ func (q *Queue) apply(ctx context.Context, r record, e Event) (record, error) {
 	}
 }
 
-// sameButDrops compares the jobs as the ledger writes them, without their drops.
+// sameButDrops compares the jobs as the ledger writes them, without their drops, and what a drop that joins does to who has
+// looked at all of them.
 func sameButDrops(a, b Job) bool {
-	a.Drops, b.Drops = nil, nil
+	a.Drops, b.Drops, a.Passed, b.Passed = nil, nil, nil, nil
 	x, errX := json.Marshal(a)
 	y, errY := json.Marshal(b)
 	return errX == nil && errY == nil && bytes.Equal(x, y)

@@ -116,12 +116,3 @@ func (n Namespace) job(stage Stage, key JobKey) string {
 	return n.subject("jobs", string(stage), string(key))
 }
 func (n Namespace) record(key JobKey) string { return "$KV." + n.name("ledger") + "." + string(key) }
-
-// A Stage is one of the two queues that a job passes through.
-type Stage string
-
-// The stages of a job.
-const (
-	Upload Stage = "upload" // the file has to reach the platform
-	Await  Stage = "await"  // the platform has it; its result is awaited
-)

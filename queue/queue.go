@@ -72,7 +72,8 @@ type Queue struct {
 	ledger  jetstream.Stream
 	files   jetstream.Stream
 	control *Bucket
-	workers map[Stage]jetstream.Consumer
+
+	consumers sync.Map // Stage to its jetstream.Consumer, of those that were needed so far
 
 	media  *media
 	rooms  struct{ jobs, ledger, files *room }
@@ -123,7 +124,7 @@ func Open(ctx context.Context, conn *Conn, o Options) (*Queue, error) {
 	if err != nil {
 		return nil, err
 	}
-	q := &Queue{Options: o, ns: o.Namespace, conn: conn, js: js, media: newMedia(), workers: map[Stage]jetstream.Consumer{}}
+	q := &Queue{Options: o, ns: o.Namespace, conn: conn, js: js, media: newMedia()}
 	err = q.persist(ctx, func() error {
 		_, err := js.AccountInfo(ctx)
 		return err
@@ -207,18 +208,9 @@ func (q *Queue) setUp(ctx context.Context) error {
 		}
 	}
 	for _, stage := range []Stage{Upload, Await} {
-		c, err := q.js.CreateOrUpdateConsumer(ctx, jobs.Name, jetstream.ConsumerConfig{
-			Durable:       string(stage),
-			FilterSubject: q.ns.job(stage, "*"),
-			AckPolicy:     jetstream.AckExplicitPolicy,
-			AckWait:       ackWait,
-			MaxDeliver:    -1,                    // attempts live in the ledger
-			MaxAckPending: max(q.InFlight, 1000), // what waits for its next poll counts
-		})
-		if err != nil {
-			return fmt.Errorf("create consumer %s of stream %s: %w", stage, jobs.Name, err)
+		if _, err := q.consumer(ctx, stage, ""); err != nil {
+			return err
 		}
-		q.workers[stage] = c
 	}
 	if q.ledger, err = q.bucket(ctx, "ledger", ledgerBytes, jetstream.DefaultPersistMode); err != nil {
 		return err
@@ -289,13 +281,17 @@ func (q *Queue) bind(ctx context.Context) error {
 // NATS is the connection to the broker. It stays its owner's.
 func (q *Queue) NATS() *nats.Conn { return q.conn.Conn }
 
-// Depths counts the jobs on the two queues, those in hand included.
+// Depths counts the jobs that wait for their upload, at whichever machine, and those that await a result, those in hand included.
 type Depths struct{ Upload, Await int }
 
 // Depths asks the broker how much is on the queues. The sum is exact; a job that changes queues may be counted on
 // either.
 func (q *Queue) Depths(ctx context.Context) (Depths, error) {
-	await, err := q.workers[Await].Info(ctx) // it hears of new messages a little late
+	awaits, err := q.consumer(ctx, Await, "")
+	if err != nil {
+		return Depths{}, err
+	}
+	await, err := awaits.Info(ctx) // it hears of new messages a little late
 	if err != nil {
 		return Depths{}, fmt.Errorf("count the %s queue: %w", Await, err)
 	}

@@ -58,8 +58,9 @@ const (
 )
 
 // Reconcile compares the ledger with the queues, and mends what a crash between two writes, or a loss, has left: a job in work
-// without a message on its queue is put back. (A message without a record is dropped when it is handed out.) While the ledger
-// is filling up, it forgets the oldest verdicts. Of what is staged it removes what no job needs any more.
+// without a message on its queue is put back, and one for a machine whose job has gone elsewhere is taken away. (A message
+// without a record is dropped when it is handed out.) While the ledger is filling up, it forgets the oldest verdicts. Of what is
+// staged it removes what no job needs any more.
 //
 // It reads of ended jobs no more than their headers: a million take some seconds. It may run while work goes on, and more
 // than once at a time.
@@ -91,6 +92,9 @@ func (q *Queue) reconcile(ctx context.Context, age time.Duration) (Mended, error
 	})
 	if err == nil {
 		m.Evicted, err = q.evictAll(ctx, old)
+	}
+	if err == nil {
+		err = q.clearParked(ctx)
 	}
 	if err == nil {
 		m.Swept, err = q.sweep(ctx, sweptAge, orphanedAge)
@@ -135,7 +139,7 @@ func (q *Queue) requeue(ctx context.Context, key JobKey) (bool, error) {
 	case err != nil:
 		return false, err
 	}
-	_, _, err = q.publish(ctx, write{subject: q.ns.job(r.State.stage(), key)})
+	_, err = q.put(ctx, r.Job, write{})
 	if errors.Is(err, ErrConflict) {
 		return false, nil
 	}
@@ -198,6 +202,12 @@ func (q *Queue) Unstick(ctx context.Context) (n int, err error) {
 		}
 	}
 	for subject := range jobs.State.Subjects {
+		if _, handed := floors[stageOf(subject)]; !handed { // nobody would be told of it
+			if err := q.repark(ctx, subject); err != nil {
+				return n, err
+			}
+			continue
+		}
 		msg, err := q.last(ctx, q.jobs, subject)
 		if errors.Is(err, jetstream.ErrMsgNotFound) || err == nil && msg.Sequence > floors[stageOf(subject)] {
 			continue
@@ -222,12 +232,12 @@ func (q *Queue) Unstick(ctx context.Context) (n int, err error) {
 func (q *Queue) floors(ctx context.Context) (floors map[Stage]uint64, stuck bool, err error) {
 	floors = map[Stage]uint64{}
 	for range 3 { // the counts are of different moments
+		stages, err := q.stages(ctx)
+		if err != nil {
+			return nil, false, err
+		}
 		waiting := 0
-		for stage, c := range q.workers {
-			info, err := c.Info(ctx)
-			if err != nil {
-				return nil, false, fmt.Errorf("ask what is on the queues: %w", err)
-			}
+		for stage, info := range stages {
 			waiting += int(info.NumPending) + info.NumAckPending
 			floors[stage] = info.AckFloor.Stream
 		}

@@ -57,7 +57,7 @@ func (q *Queue) retry(ctx context.Context, key JobKey, reverify bool) (Job, erro
 	if r, err = q.store(ctx, next, r.revision); err != nil {
 		return r.Job, err
 	}
-	return r.Job, q.enqueue(ctx, r.State.stage(), key)
+	return r.Job, q.enqueue(ctx, r.Job)
 }
 
 // A FailurePage is some of what has failed, oldest first, as the stream of failures has it.

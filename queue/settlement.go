@@ -11,6 +11,7 @@ type Settlement struct {
 	delay     time.Duration
 	judgement Judgement
 	fault     Fault
+	by, to    string // machines
 }
 
 type settlementKind int
@@ -21,6 +22,8 @@ const (
 	handOver
 	conclude
 	reject
+	pass
+	offer
 )
 
 // Done says that nothing is owed any more: somebody else has moved the job on.
@@ -44,6 +47,9 @@ func Conclude(j Judgement) Settlement { return Settlement{kind: conclude, judgem
 // Reject says that this content cannot be judged, by its own fault.
 func Reject(f Fault) Settlement { return Settlement{kind: reject, fault: f} }
 
+// Pass says that this machine can read none of the job's files, and that it waits for workers of another one from now on.
+func Pass(by, to string) Settlement { return Settlement{kind: pass, by: by, to: to} }
+
 // String names the settlement, for logs and tests.
 func (s Settlement) String() string {
 	switch s.kind {
@@ -57,6 +63,10 @@ func (s Settlement) String() string {
 		return "conclude " + string(s.judgement.Outcome)
 	case reject:
 		return "reject " + string(s.fault.Reason)
+	case pass:
+		return "pass to " + s.to
+	case offer:
+		return "offer"
 	}
 	return "invalid"
 }

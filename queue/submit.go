@@ -138,6 +138,7 @@ func (q *Queue) submitTo(ctx context.Context, key JobKey, s *Submission) (Accept
 	case r.State.ended():
 		return q.submitEnded(ctx, r, s)
 	}
+	was := r.stage()
 	if !r.waits(s.Drop.ID) {
 		if err := q.stageJoined(ctx, r.Job, s); err != nil {
 			return "", err
@@ -150,8 +151,11 @@ func (q *Queue) submitTo(ctx context.Context, key JobKey, s *Submission) (Accept
 			return "", err
 		}
 	}
+	if was != r.stage() {
+		return AcceptedJoined, q.move(ctx, r.Job, was)
+	}
 	// Whoever made the record may have crashed before it had queued it.
-	return AcceptedJoined, q.enqueueAgain(ctx, r.State.stage(), key)
+	return AcceptedJoined, q.enqueueAgain(ctx, r.Job)
 }
 
 // open makes a new job, then queues it. A crash in between leaves a record without a message, which the next
@@ -163,14 +167,14 @@ func (q *Queue) open(ctx context.Context, key JobKey, s *Submission, over uint64
 	if err := q.stageFor(ctx, s); err != nil {
 		return "", err
 	}
-	_, err := q.store(ctx, Job{
+	r, err := q.store(ctx, Job{
 		Key: key, Digest: s.Digest, Size: s.Size, ContentType: s.ContentType, Model: s.Model,
 		State: Queued, Drops: []Drop{s.Drop}, QueuedAt: s.Drop.QueuedAt,
 	}, over)
 	if err != nil {
 		return "", err
 	}
-	return AcceptedNew, q.enqueue(ctx, Upload, key)
+	return AcceptedNew, q.enqueue(ctx, r.Job)
 }
 
 // submitEnded answers a drop from a terminal record, lets a failed job go on for it, or begins anew where the answer is
@@ -222,51 +226,99 @@ func (q *Queue) goOn(ctx context.Context, r record, s *Submission, anew bool) (A
 	if r, err = q.store(ctx, next, r.revision); err != nil {
 		return "", err
 	}
-	return AcceptedNew, q.enqueue(ctx, r.State.stage(), r.Key)
+	return AcceptedNew, q.enqueue(ctx, r.Job)
 }
 
-// Uploading reports whether a job is on the upload queue.
+// Uploading reports whether a job waits to be uploaded, at whichever machine, or is in hand for it.
 func (q *Queue) Uploading(ctx context.Context, key JobKey) (bool, error) {
-	_, err := q.last(ctx, q.jobs, q.ns.job(Upload, key))
+	there, err := q.onQueue(ctx, Upload, key)
+	if !there && err == nil {
+		there, err = q.onQueue(ctx, anyHost, key)
+	}
+	return there, err
+}
+
+// gone returns ErrUnsettled while a job has a message on any queue.
+func (q *Queue) gone(ctx context.Context, key JobKey) error {
+	for _, stage := range []Stage{anyStage, anyHost} {
+		there, err := q.onQueue(ctx, stage, key)
+		if err != nil {
+			return err
+		}
+		if there {
+			return ErrUnsettled
+		}
+	}
+	return nil
+}
+
+// onQueue reports whether a job has a message on a queue.
+func (q *Queue) onQueue(ctx context.Context, stage Stage, key JobKey) (bool, error) {
+	_, err := q.last(ctx, q.jobs, q.ns.job(stage, key))
 	switch {
 	case err == nil:
 		return true, nil
 	case errors.Is(err, jetstream.ErrMsgNotFound):
 		return false, nil
 	}
-	return false, fmt.Errorf("look for job %s on the upload queue: %w", key, err)
+	return false, fmt.Errorf("look for job %s on the queue %s: %w", key, stage, err)
 }
 
-// gone returns ErrUnsettled while a job has a message on either queue.
-func (q *Queue) gone(ctx context.Context, key JobKey) error {
-	for _, stage := range []Stage{Upload, Await} {
-		_, err := q.last(ctx, q.jobs, q.ns.job(stage, key))
-		if err == nil {
-			return ErrUnsettled
-		}
-		if !errors.Is(err, jetstream.ErrMsgNotFound) {
-			return fmt.Errorf("look for job %s on the %s queue: %w", key, stage, err)
-		}
+// enqueue puts the job's message where the record says that it is, unless it is there or in somebody's hands.
+func (q *Queue) enqueue(ctx context.Context, j Job) error {
+	return q.putOn(ctx, j, write{group: q.groups.jobs})
+}
+
+// enqueueAgain does so where the message most likely is there: others would be refused together with it.
+func (q *Queue) enqueueAgain(ctx context.Context, j Job) error {
+	return q.putOn(ctx, j, write{})
+}
+
+func (q *Queue) putOn(ctx context.Context, j Job, w write) error {
+	if _, err := q.put(ctx, j, w); !errors.Is(err, ErrConflict) {
+		return err
 	}
 	return nil
 }
 
-// enqueue puts the job's message on a queue, unless it is there or in somebody's hands.
-func (q *Queue) enqueue(ctx context.Context, stage Stage, key JobKey) error {
-	return q.putOn(ctx, write{subject: q.ns.job(stage, key), group: q.groups.jobs})
+// put writes the message where the record says, or returns ErrConflict if it is there.
+func (q *Queue) put(ctx context.Context, j Job, w write) (seq uint64, err error) {
+	if j.stage().atHost() { // without its consumer, nobody would know that something waits
+		if _, err := q.consumer(ctx, j.stage(), j.At); err != nil {
+			return 0, err
+		}
+	}
+	w.subject = q.ns.job(j.stage(), j.Key)
+	seq, _, err = q.publish(ctx, w)
+	return seq, err
 }
 
-// enqueueAgain does so where the message most likely is there: others would be refused together with it.
-func (q *Queue) enqueueAgain(ctx context.Context, stage Stage, key JobKey) error {
-	return q.putOn(ctx, write{subject: q.ns.job(stage, key)})
+// move puts a job's message on the queue that its record tells by now, and takes it from the one where it was. Whoever has it
+// in hand from there can do nothing with it any more.
+func (q *Queue) move(ctx context.Context, j Job, was Stage) error {
+	if err := q.enqueue(ctx, j); err != nil {
+		return err
+	}
+	return q.takeFrom(ctx, q.ns.job(was, j.Key))
 }
 
-func (q *Queue) putOn(ctx context.Context, w write) error {
-	_, _, err := q.publish(ctx, w)
-	if errors.Is(err, ErrConflict) {
+// takeFrom takes a message from a queue where its job's record says that it is not. If the record says by now that it is, the
+// message was in the way of a new one, which is put there; but not while a call is under way, since the one who makes it has
+// the message that was taken: if he does not finish, Reconcile puts the job back.
+func (q *Queue) takeFrom(ctx context.Context, subject string) error {
+	q.Step("before drop")
+	if err := q.jobs.Purge(ctx, jetstream.WithPurgeSubject(subject)); err != nil {
+		return fmt.Errorf("take job %s from a queue: %w", lastToken(subject), err)
+	}
+	q.Step("after drop")
+	r, err := q.load(ctx, JobKey(lastToken(subject)))
+	if errors.Is(err, errNoJob) || err == nil && (r.State.ended() || r.underWay()) {
 		return nil
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return q.enqueue(ctx, r.Job)
 }
 
 // announce publishes the terminal message of every drop of an ended job.

@@ -22,12 +22,42 @@ func (j Job) Next(e Event) (Job, error) {
 	return next, nil
 }
 
-// Joined: another file with the same content waits for the same answer.
+// Joined: another file with the same content waits for the same answer. A job that waits for a machine which may not see
+// that file is everybody's again. One that has a call under way stays where it is: its worker may be at it.
 type Joined struct{ Drop Drop }
 
 func (e Joined) on(j Job) (Job, bool) {
 	j.Drops = append(slices.Clip(j.Drops), e.Drop)
+	j.Passed = slices.DeleteFunc(slices.Clone(j.Passed), func(host string) bool { return host == e.Drop.Host })
+	if !j.underWay() && j.At != e.Drop.Host {
+		j.At = ""
+	}
 	return j, !j.State.ended() && len(j.Drops) <= maxDrops
+}
+
+// Passed: a machine can read none of the files, and does not say that they are gone: another one may see them.
+type Passed struct {
+	By, To string
+	Looked int // drops that the job listed when it was passed on: one that joined meanwhile may be there
+}
+
+func (e Passed) on(j Job) (Job, bool) {
+	ok := (j.State == Queued || j.State == Reserved) && !j.underWay() && e.To != e.By && e.Looked == len(j.Drops)
+	j.Passed = slices.DeleteFunc(slices.Clone(j.Passed), func(host string) bool { return host == e.By })
+	j.Passed = append(j.Passed, e.By)
+	j.Passed = j.Passed[max(0, len(j.Passed)-maxPassed):]
+	j.At = e.To
+	return j, ok
+}
+
+// Offered: a job that waits for a machine is everybody's again, and those that could not read its files are to look anew:
+// who works has changed.
+type Offered struct{}
+
+func (Offered) on(j Job) (Job, bool) {
+	ok := (j.State == Queued || j.State == Reserved) && j.At != ""
+	j.At, j.Passed = "", nil
+	return j, ok
 }
 
 // CreateStarted: a create is about to be sent. It is in the ledger before the request leaves. The first name that is
@@ -188,7 +218,7 @@ type Retried struct {
 func (e Retried) on(j Job) (Job, bool) {
 	ok := j.State == Failed && j.Stopped != "" && len(e.Drops) > 0
 	j.State, j.Stopped, j.Fault, j.EndedAt = j.Stopped, "", nil, time.Time{}
-	j.Refusals, j.Crashes = 0, 0
+	j.Refusals, j.Crashes, j.At, j.Passed = 0, 0, "", nil
 	j.Answered = slices.Clip(j.Answered)
 	for _, d := range j.Drops {
 		if !slices.ContainsFunc(e.Drops, func(e Drop) bool { return e.ID == d.ID }) {
@@ -223,7 +253,7 @@ func (j Job) sending(at time.Time) Job {
 }
 
 func (j Job) uploaded(at time.Time) Job {
-	j.State, j.UploadedAt = Uploaded, at
+	j.State, j.UploadedAt, j.At, j.Passed = Uploaded, at, "", nil
 	j.Sending, j.Asked, j.Unanswered, j.Crashes = time.Time{}, time.Time{}, false, 0
 	j.UploadURL, j.URLExpires = "", time.Time{}
 	return j

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime/debug"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -42,6 +41,7 @@ type Handler func(context.Context, *Task) Settlement
 // A Pool says how the jobs of a stage are worked on.
 type Pool struct {
 	Stage  Stage
+	Host   string                      // instead of a stage: those that wait for this machine
 	Slots  int                         // jobs in hand at a time
 	Grace  time.Duration               // time for those in hand, once no more are taken
 	Ready  func(context.Context) error // blocks while no job is wanted; an error only when its context ends
@@ -51,13 +51,17 @@ type Pool struct {
 // Work has the jobs of a stage worked on until ctx ends. Then it takes no more, and returns when those in hand are
 // settled, the last of them cut short after the grace. It is the one place that acknowledges.
 func (q *Queue) Work(ctx context.Context, p Pool) error {
+	if p.Host != "" {
+		p.Stage = UploadAt(p.Host)
+	}
 	hard, cancel := withGrace(ctx, p.Grace)
 	defer cancel()
 	g, ctx := errgroup.WithContext(ctx)
 	name := fmt.Sprintf("jobs from the %s queue", p.Stage)
+	from := func(ctx context.Context) (jetstream.Consumer, error) { return q.consumer(ctx, p.Stage, p.Host) }
 	for range p.Slots {
 		g.Go(func() error {
-			return q.slot(ctx, q.workers[p.Stage], name, p.Ready, func(msg jetstream.Msg) { q.deliver(hard, p, msg) })
+			return q.slot(ctx, from, name, p.Ready, func(msg jetstream.Msg) { q.deliver(hard, p, msg) })
 		})
 	}
 	return g.Wait()
@@ -80,7 +84,11 @@ func withGrace(ctx context.Context, grace time.Duration) (hard context.Context, 
 // Redeliver has everything handed out again that is on the queues. What this process has in hand goes on: it refuses a second
 // delivery. No other process may be at work, since it would not learn that what it has in hand is handed out again.
 func (q *Queue) Redeliver(ctx context.Context) error {
-	for stage := range q.workers {
+	stages, err := q.stages(ctx)
+	if err != nil {
+		return err
+	}
+	for stage := range stages {
 		if err := q.redeliver(ctx, stage); err != nil {
 			return err
 		}
@@ -91,7 +99,7 @@ func (q *Queue) Redeliver(ctx context.Context) error {
 // redeliver does it for one stage. It begins with the first message, for what a crash of the broker has brought back may be
 // below what the consumer believes to be acknowledged.
 func (q *Queue) redeliver(ctx context.Context, stage Stage) error {
-	if _, err := q.jobs.ResetConsumerToSequence(ctx, string(stage), 1); err != nil {
+	if _, err := q.jobs.ResetConsumerToSequence(ctx, stage.consumer(), 1); err != nil {
 		return fmt.Errorf("have the %s queue handed out again: %w", stage, err)
 	}
 	return nil
@@ -99,9 +107,19 @@ func (q *Queue) redeliver(ctx context.Context, stage Stage) error {
 
 // slot works on one message at a time. It asks the broker for one only when it is free, so that none waits in this
 // process unattended. what is for errors.
-func (q *Queue) slot(ctx context.Context, from jetstream.Consumer, what string, ready func(context.Context) error, deliver func(jetstream.Msg)) error {
-	deliveries, err := from.Messages(jetstream.PullMaxMessages(1))
-	if err != nil {
+func (q *Queue) slot(ctx context.Context, from func(context.Context) (jetstream.Consumer, error), what string, ready func(context.Context) error, deliver func(jetstream.Msg)) error {
+	var deliveries jetstream.MessagesContext
+	err := q.persist(ctx, func() error {
+		c, err := from(ctx)
+		if err == nil {
+			deliveries, err = c.Messages(jetstream.PullMaxMessages(1))
+		}
+		return err
+	})
+	switch {
+	case ctx.Err() != nil && err != nil:
+		return nil
+	case err != nil:
 		return fmt.Errorf("take %s: %w", what, q.conn.explain(err))
 	}
 	defer giveBack(deliveries)
@@ -124,15 +142,6 @@ func (q *Queue) slot(ctx context.Context, from jetstream.Consumer, what string, 
 		}
 	}
 }
-
-// stageOf is the queue of a message's subject.
-func stageOf(subject string) Stage {
-	tokens := strings.Split(subject, ".")
-	return Stage(tokens[max(0, len(tokens)-2)])
-}
-
-// lastToken of a queue's subject is the job's key.
-func lastToken(subject string) string { return subject[strings.LastIndexByte(subject, '.')+1:] }
 
 // giveBack takes no more, and gives back what has arrived meanwhile.
 func giveBack(deliveries jetstream.MessagesContext) {
@@ -233,13 +242,13 @@ func (q *Queue) decide(ctx context.Context, p Pool, key JobKey, msg jetstream.Ms
 		}
 		q.discard(ctx, r.Job, r.Drops...)
 		return Done()
-	case r.State.stage() != p.Stage:
-		if err := q.enqueue(ctx, r.State.stage(), key); err != nil {
+	case r.stage() != p.Stage:
+		if err := q.enqueue(ctx, r.Job); err != nil {
 			return RetryAfter(time.Second)
 		}
 		return Done()
 	}
-	if p.Stage == Upload && (q.suspect.Load() || q.recovering.Load()) {
+	if p.Stage.uploads() && (q.suspect.Load() || q.recovering.Load()) {
 		return RetryAfter(5 * time.Second)
 	}
 	if r.cutOff() {
@@ -309,10 +318,14 @@ func (q *Queue) settle(ctx context.Context, t *Task, msg jetstream.Msg, s Settle
 			err = t.Apply(ctx, Taken{At: now})
 		}
 		if err == nil {
-			err = q.enqueue(ctx, Await, t.Key)
+			err = q.enqueue(ctx, t.Job)
 		}
 	case conclude:
 		err = q.end(ctx, t, Concluded{Judgement: s.judgement, At: now})
+	case pass:
+		err = q.send(ctx, t, Passed{By: s.by, To: s.to, Looked: t.looked})
+	case offer:
+		err = q.send(ctx, t, Offered{})
 	case reject:
 		err = q.end(ctx, t, GaveUp{Fault: s.fault, Looked: t.looked, At: now})
 	default:
@@ -324,7 +337,7 @@ func (q *Queue) settle(ctx context.Context, t *Task, msg jetstream.Msg, s Settle
 		}
 		return err
 	}
-	if err := q.ack(ctx, msg); err != nil || s.kind != done && t.State != Failed {
+	if err := q.ack(ctx, msg); err != nil || s.kind == handOver || s.kind == conclude {
 		return err
 	}
 	return q.mend(ctx, JobKey(lastToken(msg.Subject())))
@@ -339,8 +352,8 @@ func unsettledDelay(err error) time.Duration {
 	return time.Second
 }
 
-// mend puts a job back on its queue whose message we have just acknowledged because there was nothing to do, if somebody
-// took it up meanwhile and found that message in the way of a new one.
+// mend puts a job back on its queue whose message we have just acknowledged because there was nothing to do with it there, if
+// somebody took it up meanwhile and found that message in the way of a new one.
 func (q *Queue) mend(ctx context.Context, key JobKey) error {
 	r, err := q.load(ctx, key)
 	if errors.Is(err, errNoJob) || err == nil && r.State.ended() {
@@ -349,7 +362,15 @@ func (q *Queue) mend(ctx context.Context, key JobKey) error {
 	if err != nil {
 		return err
 	}
-	return q.enqueue(ctx, r.State.stage(), key)
+	return q.enqueue(ctx, r.Job)
+}
+
+// send has the job's message go to another queue by an event.
+func (q *Queue) send(ctx context.Context, t *Task, e Event) error {
+	if err := t.Apply(ctx, e); err != nil {
+		return err
+	}
+	return q.enqueue(ctx, t.Job)
 }
 
 // end ends the job: its record, then its messages, then the bytes that were staged for it.

@@ -226,6 +226,7 @@ func (w *Watcher) submit(ctx context.Context, g sighting, c content, known *queu
 	owed := false
 	for _, model := range models {
 		drop, key := dropOf(g, c.digest, model), queue.KeyOf(c.digest, model)
+		drop.Host = w.Machine
 		entry.Drops, entry.Owed = append(entry.Drops, drop.ID), append(entry.Owed, key)
 		if known != nil && slices.Contains(known.Drops, drop.ID) {
 			entry.Jobs, entry.Cached, entry.Since = known.Jobs, known.Cached, known.Since

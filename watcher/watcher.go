@@ -47,6 +47,7 @@ type Options struct {
 
 	FollowSymlinks bool   // take what symbolic links lead to, as far as it is in the watched folder
 	Host           string // this machine, where several share the queue and have different files at the same paths; else empty
+	Machine        string // this machine, as drops tell it to workers that may not see its files; empty: all workers see them
 }
 
 func (o Options) withDefaults() Options {

@@ -35,7 +35,7 @@ func (w *Worker) upload(ctx context.Context, t *queue.Task) queue.Settlement {
 		return queue.RetryAfter(backoff())
 	}
 	if fault != nil {
-		return queue.Reject(*fault)
+		return w.elsewhere(ctx, t, *fault)
 	}
 	defer file.Close()
 	if t.State == queue.Reserved && t.URLExpires.Sub(w.now()) < spareLife {

@@ -29,6 +29,7 @@ type Options struct {
 	Queue       *queue.Queue
 	Client      *authenta.Client
 	Cluster     *control.Cluster // running; what it allows is done
+	Host        string           // this machine, if those who share the queue see different files; empty: all see the same
 	Uploads     int              // uploads at a time; default 4
 	InFlight    int              // media awaiting a result, at most; default 100,000
 	PollTimeout time.Duration    // how long a result is awaited; default 1h
@@ -111,11 +112,9 @@ func (w *Worker) Run(ctx context.Context) error {
 	g.Go(func() error { return w.memory.keep(ctx) })
 	g.Go(func() error { return w.watchKeys(ctx) })
 	g.Go(func() error { return w.probePolls(ctx) })
-	g.Go(func() error {
-		return w.Queue.Work(ctx, queue.Pool{
-			Stage: queue.Upload, Slots: w.Uploads, Grace: w.Grace, Handle: w.upload, Ready: w.readyToUpload,
-		})
-	})
+	for _, p := range w.uploadPools() {
+		g.Go(func() error { return w.Queue.Work(ctx, p) })
+	}
 	g.Go(func() error {
 		return w.Queue.Work(ctx, queue.Pool{
 			Stage: queue.Await, Slots: polls, Grace: w.Grace, Handle: w.poll, Ready: w.readyToPoll,

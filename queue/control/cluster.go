@@ -59,10 +59,11 @@ type Cluster struct {
 
 	mu      sync.Mutex
 	members map[string]sighting
-	sent    time.Time     // when this process last gave a sign of life
-	signed  time.Time     // when it gave the last one that the cluster has heard
-	lapsed  time.Time     // until when it is to be quiet after the cluster had given it up
-	heard   chan struct{} // closed and replaced when signed changes
+	sent    time.Time           // when this process last gave a sign of life
+	signed  time.Time           // when it gave the last one that the cluster has heard
+	lapsed  time.Time           // until when it is to be quiet after the cluster had given it up
+	heard   chan struct{}       // closed and replaced when signed changes
+	awaited map[string]struct{} // machines of which was said that files wait for them
 }
 
 // New returns the place of this process.
@@ -78,6 +79,7 @@ func New(o Options) *Cluster {
 	}
 	c := &Cluster{
 		Options: o, synced: make(chan struct{}), tells: make(chan telling, 64), members: map[string]sighting{}, heard: make(chan struct{}),
+		awaited: map[string]struct{}{},
 		Self: Member{
 			ID: strings.ToLower(rand.Text()[:12]), Host: o.Host, PID: os.Getpid(), Role: o.Role, Dirs: o.Dirs, Version: o.Version, Since: now(),
 		},
@@ -152,6 +154,7 @@ func (c *Cluster) stay(ctx context.Context) error {
 			c.Log.Debug("no sign of life could be given", "error", err)
 		}
 		c.forget()
+		c.welcome()
 		c.reconsider(ctx)
 		c.Uploads.lift(ctx)
 		c.Polls.lift(ctx)
