@@ -17,6 +17,8 @@ import (
 	"runtime/debug"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/authenta/authenta-ingest/queue"
 	"github.com/authenta/authenta-ingest/watcher/fetch"
 	"github.com/authenta/authenta-ingest/watcher/media"
@@ -45,7 +47,8 @@ type Options struct {
 // A Taker takes messages in. New starts nothing; Run does all.
 type Taker struct {
 	Options
-	roots []string // both as they are named and as they are
+	roots  []string      // both as they are named and as they are
+	caught chan struct{} // closed when what was there at the start is taken in
 }
 
 // New returns a taker.
@@ -59,7 +62,7 @@ func New(o Options) (*Taker, error) {
 	if o.Elsewhere == nil {
 		o.Elsewhere = func(string) bool { return false }
 	}
-	t := &Taker{Options: o}
+	t := &Taker{Options: o, caught: make(chan struct{})}
 	for _, dir := range o.Roots {
 		abs, err := filepath.Abs(dir)
 		if err != nil {
@@ -78,12 +81,44 @@ const slots = 32
 
 // Run takes messages in until ctx ends, and then returns nil.
 func (t *Taker) Run(ctx context.Context) error {
-	err := t.Intake.Work(ctx, queue.MessagePool{Slots: slots, Grace: t.Grace, Ready: t.Room.Wait, Handle: t.handle})
-	if err != nil && ctx.Err() == nil {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return t.catchUp(ctx) })
+	g.Go(func() error {
+		return t.Intake.Work(ctx, queue.MessagePool{Slots: slots, Grace: t.Grace, Ready: t.Room.Wait, Handle: t.handle})
+	})
+	if err := g.Wait(); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("take media from subjects: %w", err)
 	}
 	return nil
 }
+
+// CaughtUp is closed when, for the first time, no message is left that is not taken in.
+func (t *Taker) CaughtUp() <-chan struct{} { return t.caught }
+
+// catchUpEvery is how often it is looked at whether nothing is left.
+const catchUpEvery = 200 * time.Millisecond
+
+func (t *Taker) catchUp(ctx context.Context) error {
+	tick := time.NewTicker(catchUpEvery)
+	defer tick.Stop()
+	for {
+		if n, err := t.Intake.Pending(ctx); err == nil && n == 0 {
+			close(t.caught)
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// Owing is nothing: what is done with files once they are judged is the business of who watches their folders.
+func (t *Taker) Owing() (open, failing int) { return 0, 0 }
+
+// Unread is nothing: what cannot be read is refused.
+func (t *Taker) Unread() int { return 0 }
 
 // handle takes one message in.
 func (t *Taker) handle(ctx context.Context, m queue.Message) (s queue.Settlement) {
@@ -165,7 +200,10 @@ func (t *Taker) carryOut(ctx context.Context, m queue.Message, r queue.Receipt) 
 			return err
 		}
 		t.Log.Debug("refused", "message", m.ID, "reason", f.Fault.Reason, "why", f.Fault.Message)
-		return t.unstage(ctx, f.Drop)
+		if f.Drop.Staged == "" {
+			return nil
+		}
+		return t.Queue.Unstage(ctx, f.Drop.Staged) // nobody needs the copy
 	}
 	// The last is the first, whose drop owns what was staged beforehand: when its job ends, the others' have their own copy.
 	for i := len(r.Submissions) - 1; i >= 0; i-- {
@@ -183,9 +221,6 @@ func (t *Taker) submit(ctx context.Context, m queue.Message, r queue.Receipt, s 
 		switch {
 		case err == nil:
 			t.Log.Debug("taken in", "message", m.ID, "uri", s.Drop.URI, "model", s.Model, "drop", s.Drop.ID, "acceptance", acceptance)
-			if acceptance == queue.AcceptedAnswered {
-				return t.unstage(ctx, s.Drop)
-			}
 			return nil
 		case errors.Is(err, queue.ErrFull):
 			if err := t.Room.WaitAfter(ctx, err); err != nil {
@@ -207,12 +242,4 @@ func (t *Taker) lost(ctx context.Context, s queue.Submission, err error) error {
 	}
 	_, err = t.Queue.Refuse(ctx, s.Drop, s.ContentType, fault.Fault)
 	return err
-}
-
-// unstage removes a copy that nobody needs.
-func (t *Taker) unstage(ctx context.Context, d queue.Drop) error {
-	if d.Staged == "" {
-		return nil
-	}
-	return t.Queue.Unstage(ctx, d.Staged)
 }
