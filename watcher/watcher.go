@@ -43,6 +43,7 @@ type Options struct {
 	Poll    Poll           // which folders are read over and over instead of listening for events; default PollAuto
 	Log     *slog.Logger   // default slog.Default()
 
+	Stage          bool   // put the bytes of what is taken in into the staging bucket, for workers that do not see the folders
 	FollowSymlinks bool   // take what symbolic links lead to, as far as it is in the watched folder
 	Host           string // this machine, where several share the queue and have different files at the same paths; else empty
 }

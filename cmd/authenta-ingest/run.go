@@ -130,7 +130,7 @@ func run(ctx context.Context, s settings, o runOptions, stdout, stderr io.Writer
 		platform = "sandbox" // wherever it listens this time
 	}
 	q, err := queue.Open(ctx, broker.conn, queue.Options{
-		Namespace: queue.Namespace(s.Namespace), Platform: platform, Replicas: s.Replicas,
+		Namespace: queue.Namespace(s.Namespace), Platform: platform, Replicas: s.Replicas, StageBytes: s.StageBytes.bytes,
 		InFlight: s.InFlight, ResultTTL: s.ResultTTL, Room: broker.room, Log: log, Step: onStep,
 	})
 	if err != nil {
@@ -170,7 +170,7 @@ func newDaemon(s settings, q *queue.Queue, client *authenta.Client, exclude []st
 	}
 	watch, err := watcher.New(watcher.Options{
 		Queue: q, Dirs: s.Dirs, Exclude: exclude, Images: models(s.ModelImage), Videos: models(s.ModelVideo),
-		Settle: s.Settle, Rescan: s.Rescan, Filter: files, After: s.plan(), Poll: s.PollDirs, FollowSymlinks: s.FollowSymlinks, Host: s.Host, Log: log,
+		Settle: s.Settle, Rescan: s.Rescan, Filter: files, After: s.plan(), Poll: s.PollDirs, Stage: s.Stage == stageStore, FollowSymlinks: s.FollowSymlinks, Host: s.Host, Log: log,
 	})
 	if err != nil {
 		return nil, err
