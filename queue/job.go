@@ -76,6 +76,7 @@ type Job struct {
 	Creating time.Time `json:"creating,omitzero"`  // since when a create may be under way or unanswered
 	Sending  time.Time `json:"sending,omitzero"`   // since when a PUT may be under way or unanswered
 	Asked    time.Time `json:"asked,omitzero"`     // when the platform said, of an unanswered PUT first, of a taken one last, that it has no bytes
+	Copied   bool      `json:"copied,omitempty"`   // the bytes of the last PUT are those of a copy that was checked, and not of a file that others may alter
 	Attempts int       `json:"attempts,omitempty"` // PUTs begun
 	Refusals int       `json:"refusals,omitempty"` // PUTs that storage refused for what they were
 

@@ -9,13 +9,16 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/authenta/authenta-ingest/queue"
+	"github.com/authenta/authenta-ingest/queue/embedded"
 )
 
 const mediaBucket = "authenta-media"
@@ -286,18 +289,20 @@ func TestABrokerThatRestartsInTheMiddleSpoilsNothing(t *testing.T) {
 	wantStaged(t, q, "a", want)
 }
 
-// interrupted does something once, after so many bytes.
+// interrupted does something after so many bytes: once, or every so many.
 type interrupted struct {
-	r     io.Reader
-	after int
-	do    func()
+	r            io.Reader
+	after, every int
+	do           func()
 }
 
 func (r *interrupted) Read(p []byte) (int, error) {
 	n, err := r.r.Read(p)
 	if r.after -= n; r.after <= 0 && r.do != nil {
 		r.do()
-		r.do = nil
+		if r.after += r.every; r.every == 0 {
+			r.do = nil
+		}
 	}
 	return n, err
 }
@@ -320,5 +325,89 @@ func TestReadingAnObjectThatVanishesSaysSo(t *testing.T) {
 	}})
 	if !errors.Is(err, queue.ErrNoObject) {
 		t.Errorf("error %v", err)
+	}
+}
+
+// TestMemoryStaysFlatWhateverTheObjectsSize writes and reads an object that is many times as large as what may be held of it, by
+// us and by a broker in the same process.
+func TestMemoryStaysFlatWhateverTheObjectsSize(t *testing.T) { // not parallel: the heap is everybody's
+	const size, most = 300 << 20, 80 << 20
+	s := newStore(t)
+	live := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before, peak := live(), uint64(0)
+	measured := func(r io.Reader) io.Reader {
+		return &interrupted{r: r, after: 32 << 20, every: 32 << 20, do: func() { peak = max(peak, live()) }}
+	}
+	source := func() io.Reader { return io.LimitReader(rand.NewChaCha8([32]byte{}), size) }
+	if err := s.Stage(deadline(t), "a", measured(source())); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("writing: %d MB more than before", (int64(peak)-int64(before))>>20)
+	o, err := s.OpenStaged(deadline(t), "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.Close()
+	h := sha256.New()
+	if n, err := io.Copy(h, measured(o)); err != nil || n != size || hex.EncodeToString(h.Sum(nil)) != string(o.Digest) {
+		t.Errorf("read %d bytes, error %v", n, err)
+	}
+	t.Logf("and reading: %d MB", (int64(peak)-int64(before))>>20)
+	if peak > before+most {
+		t.Errorf("it took %d MB of memory", (peak-before)>>20)
+	}
+}
+
+// BenchmarkStage measures the way of a file into the bucket and out of it again, on a broker that syncs every write, and how many
+// messages and bytes it takes there.
+func BenchmarkStage(b *testing.B) {
+	for _, size := range []int{20_000, 20 << 20, 300 << 20} {
+		b.Run(fmt.Sprintf("%d", size), func(b *testing.B) {
+			server, err := embedded.Start(embedded.Options{Dir: b.TempDir(), Listen: embedded.Off, Sync: embedded.SyncAlways, Log: quiet})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer server.Close()
+			conn, err := server.Connect()
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer conn.Close()
+			q := openQueue(b, conn)
+			content := bytesOf(size, 1)
+			var in, out, gone time.Duration
+			since := func(d *time.Duration, do func() error) {
+				began := time.Now()
+				if err := do(); err != nil {
+					b.Fatal(err)
+				}
+				*d += time.Since(began)
+			}
+			for range b.N {
+				since(&in, func() error { return q.Stage(b.Context(), "a", bytes.NewReader(content)) })
+				state := lookUp(b, q, "OBJ_"+mediaBucket).CachedInfo().State
+				b.ReportMetric(float64(state.Msgs), "messages")
+				b.ReportMetric(float64(int(state.Bytes)-size), "B/more")
+				since(&out, func() error {
+					o, err := q.OpenStaged(b.Context(), "a")
+					if err != nil {
+						return err
+					}
+					defer o.Close()
+					_, err = io.Copy(io.Discard, o)
+					return err
+				})
+				since(&gone, func() error { return q.Unstage(b.Context(), "a") })
+			}
+			rate := func(d time.Duration) float64 { return float64(size) * float64(b.N) / 1e6 / d.Seconds() }
+			b.ReportMetric(rate(in), "MB/s-in")
+			b.ReportMetric(rate(out), "MB/s-out")
+			b.ReportMetric(float64(gone.Microseconds())/1000/float64(b.N), "ms-removal")
+		})
 	}
 }

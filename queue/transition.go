@@ -89,6 +89,7 @@ type Created struct {
 	MediaID   string
 	UploadURL string
 	Expires   time.Time // the end of the upload URL's life
+	Copied    bool      // the bytes are those of a copy that nobody alters
 	At        time.Time
 }
 
@@ -96,7 +97,7 @@ func (e Created) on(j Job) (Job, bool) {
 	ok := j.State == Queued
 	j.State, j.Creating = Reserved, time.Time{}
 	j.MediaID, j.UploadURL, j.URLExpires = e.MediaID, e.UploadURL, e.Expires
-	return j.sending(e.At), ok
+	return j.sending(e.At, e.Copied), ok
 }
 
 // Adopted: the list has a media record of a create whose answer was lost, and it has its bytes.
@@ -112,10 +113,13 @@ func (e Adopted) on(j Job) (Job, bool) {
 }
 
 // SendStarted: the bytes are about to be sent again, to the same URL.
-type SendStarted struct{ At time.Time }
+type SendStarted struct {
+	Copied bool // the bytes are those of a copy that nobody alters
+	At     time.Time
+}
 
 func (e SendStarted) on(j Job) (Job, bool) {
-	return j.sending(e.At), j.State == Reserved
+	return j.sending(e.At, e.Copied), j.State == Reserved
 }
 
 // SendFailed: the PUT failed, and the bytes are certainly not at the platform.
@@ -246,7 +250,8 @@ func (j Job) anew() Job {
 	return j
 }
 
-func (j Job) sending(at time.Time) Job {
+func (j Job) sending(at time.Time, copied bool) Job {
+	j.Copied = copied
 	j.Sending, j.Asked, j.Unanswered = at, time.Time{}, false
 	j.Attempts++
 	return j

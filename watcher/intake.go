@@ -93,16 +93,19 @@ func (w *Watcher) take(ctx context.Context, g sighting) (r result) {
 		return result{g, false}
 	}
 	c, err := w.read(ctx, g)
+	if err == nil {
+		if err = w.submit(ctx, g, c, entry); err != nil {
+			w.debts.cancel(g.path)
+		}
+	} else if unreadable(err) {
+		err = w.refuseUnread(ctx, g, entry, err)
+	}
 	switch {
-	case err == nil:
-		err = w.submit(ctx, g, c, entry)
-	case errors.Is(err, errAltered), errors.Is(err, syscall.ELOOP): // a link is in its place
+	case isAltered(err), errors.Is(err, syscall.ELOOP): // a link is in its place
 		g.tries = 0
 		return result{g, true}
 	case isGone(err):
 		return result{g, false}
-	case unreadable(err):
-		err = w.refuseUnread(ctx, g, entry, err)
 	}
 	return w.failed(ctx, g, err)
 }
@@ -234,7 +237,7 @@ func (w *Watcher) submit(ctx context.Context, g sighting, c content, known *queu
 			continue
 		}
 		owed = true
-		subs = append(subs, queue.Submission{Drop: drop, Digest: c.digest, Size: g.version.Size, ContentType: c.contentType, Model: model})
+		subs = append(subs, queue.Submission{Drop: drop, Digest: c.digest, Size: g.version.Size, ContentType: c.contentType, Model: model, Bytes: w.bytesOf(g)})
 	}
 	if owed = owed && w.debts.owes(false) && !w.viaLink(g.path); owed {
 		w.debts.expect(g, c.digest, entry.Drops, entry.Owed)

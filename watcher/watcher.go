@@ -45,6 +45,7 @@ type Options struct {
 	Room    *room.Room     // shared with others who take files in; default: one of its own
 	Log     *slog.Logger   // default slog.Default()
 
+	Stage          bool   // put the bytes of what is taken in into the staging bucket, for workers that do not see the folders
 	FollowSymlinks bool   // take what symbolic links lead to, as far as it is in the watched folder
 	Host           string // this machine, where several share the queue and have different files at the same paths; else empty
 	Machine        string // this machine, as drops tell it to workers that may not see its files; empty: all workers see them

@@ -68,9 +68,10 @@ func holds(f *os.File, digest queue.Digest) bool {
 	return err == nil && hex.EncodeToString(h.Sum(nil)) == string(digest)
 }
 
-// overwritten reports whether a file of the job, in its place still, has got another content.
+// overwritten reports whether a file of the job, in its place still, has got another content, and may have had it when it was
+// sent.
 func overwritten(j queue.Job) bool {
-	return slices.ContainsFunc(j.Drops, func(d queue.Drop) bool {
+	return !j.Copied && slices.ContainsFunc(j.Drops, func(d queue.Drop) bool {
 		path, err := queue.FilePath(d.URI)
 		if err != nil {
 			return false

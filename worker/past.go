@@ -86,7 +86,7 @@ func (w *Worker) lookInGaps(ctx context.Context, t *queue.Task) (queue.Settlemen
 		}
 		return queue.HandOver(), true
 	}
-	e := w.created(*m)
+	e := w.created(*m, false)
 	if m.UploadURL == "" {
 		e.Expires = e.At // nothing can be sent to it
 	}

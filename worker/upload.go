@@ -3,7 +3,6 @@ package worker
 import (
 	"context"
 	"errors"
-	"os"
 	"time"
 
 	"github.com/authenta/authenta-ingest/authenta"
@@ -29,26 +28,28 @@ func (w *Worker) upload(ctx context.Context, t *queue.Task) queue.Settlement {
 			return s
 		}
 	}
-	file, fault, err := openCopy(t.Job)
-	if err != nil {
-		w.Log.Warn("a file waits to be uploaded", "file", t.Drops[0].URI, "error", err)
-		return queue.RetryAfter(backoff())
-	}
-	if fault != nil {
+	from, fault, settled := w.open(ctx, t.Job)
+	switch {
+	case settled != nil:
+		return *settled
+	case fault != nil:
 		return w.elsewhere(ctx, t, *fault)
 	}
-	defer file.Close()
-	if t.State == queue.Reserved && t.URLExpires.Sub(w.now()) < spareLife {
+	defer from.Close()
+	if t.State == queue.Reserved && w.runsOut(t.Job) {
 		if err := t.Apply(ctx, queue.Abandoned{}); err != nil {
 			return w.letGo(t, err)
 		}
 	}
-	turn, s, ok := w.reserve(ctx, t)
+	turn, s, ok := w.reserve(ctx, t, from.copied)
 	if !ok {
 		return s
 	}
-	return w.send(ctx, t, turn, file)
+	return w.send(ctx, t, turn, from)
 }
+
+// runsOut reports whether a job's upload URL has too little of its life left for a PUT.
+func (w *Worker) runsOut(j queue.Job) bool { return j.URLExpires.Sub(w.now()) < spareLife }
 
 // lookForBytes finds out whether the bytes of a PUT that was not answered have arrived. The platform may notice them
 // late, so that "not there" counts only when it is said again after a while that this process has seen pass: by the
@@ -116,7 +117,7 @@ func (w *Worker) lookForRecord(ctx context.Context, t *queue.Task) (queue.Settle
 		}
 		return queue.HandOver(), true
 	case m.UploadURL != "":
-		if err := t.Apply(ctx, w.created(*m)); err != nil {
+		if err := t.Apply(ctx, w.created(*m, false)); err != nil {
 			return w.letGo(t, err), true
 		}
 		if err := t.Apply(ctx, queue.SendFailed{}); err != nil { // nothing was sent yet
@@ -127,16 +128,16 @@ func (w *Worker) lookForRecord(ctx context.Context, t *queue.Task) (queue.Settle
 }
 
 // reserve makes sure that there is a media record with an upload URL, and that the ledger knows that the bytes are
-// about to be sent to it. The turn is that of the PUT.
-func (w *Worker) reserve(ctx context.Context, t *queue.Task) (turn, queue.Settlement, bool) {
+// about to be sent to it, and whether they are those of a copy. The turn is that of the PUT.
+func (w *Worker) reserve(ctx context.Context, t *queue.Task, copied bool) (turn, queue.Settlement, bool) {
 	if t.State != queue.Reserved {
-		return w.create(ctx, t)
+		return w.create(ctx, t, copied)
 	}
 	turn, err := w.enter(ctx, control.Put, uncounted)
 	if err != nil {
 		return turn, turn.refused(ctx, err), false
 	}
-	if err := t.Apply(ctx, queue.SendStarted{At: w.now()}); err != nil {
+	if err := t.Apply(ctx, queue.SendStarted{Copied: copied, At: w.now()}); err != nil {
 		turn.withdrawn(ctx)
 		return turn, w.letGo(t, err), false
 	}
@@ -144,7 +145,7 @@ func (w *Worker) reserve(ctx context.Context, t *queue.Task) (turn, queue.Settle
 }
 
 // create makes a media record.
-func (w *Worker) create(ctx context.Context, t *queue.Task) (turn, queue.Settlement, bool) {
+func (w *Worker) create(ctx context.Context, t *queue.Task, copied bool) (turn, queue.Settlement, bool) {
 	count := func(ctx context.Context) error { return w.Cluster.Budget.Create(ctx, t.Key) }
 	turn, err := w.enter(ctx, control.Create, count)
 	if err != nil {
@@ -170,7 +171,7 @@ func (w *Worker) create(ctx context.Context, t *queue.Task) (turn, queue.Settlem
 		return turn, turn.refused(ctx, err), false
 	}
 	turn.answered(ctx)
-	if err := t.Apply(ctx, w.created(m)); err != nil {
+	if err := t.Apply(ctx, w.created(m, copied)); err != nil {
 		turn.withdrawn(ctx)
 		return turn, w.letGo(t, err), false
 	}
@@ -178,17 +179,17 @@ func (w *Worker) create(ctx context.Context, t *queue.Task) (turn, queue.Settlem
 }
 
 // send puts the bytes to the upload URL.
-func (w *Worker) send(ctx context.Context, t *queue.Task, turn turn, file *os.File) queue.Settlement {
-	if altered(file, t.Job) { // since it was opened: sent, it would be paid for now and again as what it has become
+func (w *Worker) send(ctx context.Context, t *queue.Task, turn turn, from source) queue.Settlement {
+	if from.altered(t.Job) { // since it was opened: sent, it would be paid for now and again as what it has become
 		w.note(t, queue.SendFailed{})
 		turn.withdrawn(ctx)
 		return queue.RetryAfter(0)
 	}
 	err := w.Client.Upload(ctx, authenta.Upload{
 		ID: authenta.MediaID(t.MediaID), URL: authenta.PresignedURL(t.UploadURL), ContentType: t.ContentType, Size: t.Size,
-	}, file)
+	}, from.File)
 	e, failed := errors.AsType[*authenta.Error](err)
-	if (!failed || e.MaybeDone || e.Kind == authenta.KindFileChanged) && altered(file, t.Job) {
+	if (!failed || e.MaybeDone || e.Kind == authenta.KindFileChanged) && from.altered(t.Job) {
 		// What the platform has, if anything, may not be what was hashed, and then its verdict would be about something
 		// else. The job goes on with another copy, or finds that there is none. If the file was altered only after its
 		// last byte had left, that copy is paid for again; nobody can tell.
@@ -238,13 +239,13 @@ const (
 	storageTries = 4
 )
 
-func (w *Worker) created(m authenta.Media) queue.Created {
+func (w *Worker) created(m authenta.Media, copied bool) queue.Created {
 	at := w.now()
 	expires := m.UploadExpires
 	if expires.IsZero() {
 		expires = at.Add(assumedLife)
 	}
-	return queue.Created{MediaID: string(m.ID), UploadURL: string(m.UploadURL), Expires: expires.UTC(), At: at}
+	return queue.Created{MediaID: string(m.ID), UploadURL: string(m.UploadURL), Expires: expires.UTC(), Copied: copied, At: at}
 }
 
 // note writes to the ledger what is known after a call that failed, even if the context has ended by then. If it

@@ -117,7 +117,7 @@ func run(ctx context.Context, s settings, o runOptions, stdout, stderr io.Writer
 		platform = "sandbox" // wherever it listens this time
 	}
 	q, err := queue.Open(ctx, broker.conn, queue.Options{
-		Namespace: queue.Namespace(s.Namespace), Platform: platform, Replicas: s.Replicas,
+		Namespace: queue.Namespace(s.Namespace), Platform: platform, Replicas: s.Replicas, StageBytes: s.StageBytes.bytes,
 		InFlight: s.InFlight, ResultTTL: s.ResultTTL, Room: broker.room, Log: log, Step: onStep,
 	})
 	if err != nil {
@@ -173,7 +173,7 @@ func newWatcher(s settings, q *queue.Queue, exclude []string, log *slog.Logger) 
 	}
 	return watcher.New(watcher.Options{
 		Queue: q, Dirs: s.Dirs, Exclude: exclude, Models: s.models(),
-		Settle: s.Settle, Rescan: s.Rescan, Filter: files, After: s.plan(), Poll: s.PollDirs, FollowSymlinks: s.FollowSymlinks, Host: s.Host, Log: log,
+		Settle: s.Settle, Rescan: s.Rescan, Filter: files, After: s.plan(), Poll: s.PollDirs, Stage: s.Stage == stageStore, FollowSymlinks: s.FollowSymlinks, Host: s.Host, Log: log,
 	})
 }
 

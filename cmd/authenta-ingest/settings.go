@@ -67,6 +67,8 @@ type settings struct {
 	AfterFail        string        `envconfig:"INGEST_AFTER_FAIL" default:"keep" desc:"likewise, of one that could not be judged"`
 	Sidecar          string        `envconfig:"INGEST_SIDECAR" default:"off" desc:"on writes the verdict beside the file, as NAME.verdict.json; a folder writes it there"`
 	Role             control.Role  `envconfig:"INGEST_ROLE" default:"all" desc:"what this process does: watcher takes files in and needs no key, worker has them judged and watches no folders, all does both"`
+	Stage            string        `envconfig:"INGEST_STAGE" default:"off" desc:"store copies files into the JetStream object store until they are judged, so that workers on other machines can read them; off leaves them where they are"`
+	StageBytes       byteSize      `envconfig:"INGEST_STAGE_BYTES" default:"10GB" desc:"what the object store may hold; no more files are taken in while it is full"`
 	Replicas         int           `envconfig:"INGEST_REPLICAS" default:"1" desc:"copies of streams and buckets on an external NATS cluster"`
 	Uploads          int           `envconfig:"INGEST_UPLOADS" default:"4" desc:"uploads at a time"`
 	InFlight         int           `envconfig:"INGEST_IN_FLIGHT" default:"100000" desc:"media awaiting a result, at most"`
@@ -75,6 +77,15 @@ type settings struct {
 	Drain            time.Duration `envconfig:"INGEST_DRAIN" default:"30s" desc:"time to stop cleanly"`
 	LogLevel         string        `envconfig:"INGEST_LOG_LEVEL" default:"info" desc:"debug, info, warn or error"`
 }
+
+// The values of INGEST_STAGE.
+const (
+	stageOff   = "off"
+	stageStore = "store"
+)
+
+// leastStage is the least for INGEST_STAGE_BYTES: a few chunks.
+const leastStage = 10e6
 
 // readSettings reads the environment, and collects every mistake in it.
 func readSettings() (settings, *mistakes) {
@@ -185,6 +196,8 @@ func (s settings) check(m *mistakes) {
 	s.checkAfter(m)
 	m.refuse(!s.Role.Valid(), "INGEST_ROLE", s.Role, "all, watcher or worker")
 	m.refuse(s.Replicas < 1 || s.Replicas > 5, "INGEST_REPLICAS", s.Replicas, "1 to 5")
+	m.refuse(s.Stage != stageOff && s.Stage != stageStore, "INGEST_STAGE", s.Stage, "off or store")
+	m.refuse(s.StageBytes.bytes < leastStage, "INGEST_STAGE_BYTES", s.StageBytes, "10MB or more")
 	m.refuse(s.Uploads < 1, "INGEST_UPLOADS", s.Uploads, "1 or more")
 	m.refuse(s.InFlight < 1, "INGEST_IN_FLIGHT", s.InFlight, "1 or more")
 	m.refuse(s.PollTimeout <= 0, "INGEST_POLL_TIMEOUT", s.PollTimeout, "more than 0")

@@ -20,7 +20,7 @@ func TestEveryMistakeIsToldAtOnceAndNoSecret(t *testing.T) {
 		"AUTHENTA_API_KEY": "api_very-secret", "AUTHENTA_QUERY_RATE": "-1", "INGEST_LOG_LEVEL": "loud",
 		"INGEST_INCLUDE": "*.mp4,/srv/x.mp4,{a", "INGEST_EXCLUDE": "../x", "INGEST_MIN_SIZE": "2 GB", "INGEST_MAX_SIZE": "1MB",
 		"INGEST_MAX_DEPTH": "-1", "INGEST_DONE_SUFFIX": "*.done", "INGEST_FOLLOW_SYMLINKS": "some", "INGEST_POLL_DIRS": "10ms",
-		"INGEST_HOST":  "a b",
+		"INGEST_HOST": "a b", "INGEST_STAGE": "stage", "INGEST_STAGE_BYTES": "1MB",
 		"INGEST_AFTER": "move:" + w.inbox, "INGEST_AFTER_FAIL": "burn", "INGEST_SIDECAR": "..",
 	}, "run", w.inbox, filepath.Join(w.inbox, "missing"))
 	if code := p.wait(time.Minute); code != exitUsage {
@@ -35,6 +35,7 @@ func TestEveryMistakeIsToldAtOnceAndNoSecret(t *testing.T) {
 		"INGEST_MIN_SIZE=2 GB: want no more than INGEST_MAX_SIZE, which is 1MB", "INGEST_MAX_DEPTH: ", `INGEST_DONE_SUFFIX: suffix "*.done"`,
 		`INGEST_FOLLOW_SYMLINKS="some": want true or false`, `INGEST_POLL_DIRS="10ms": want auto, never, or an interval`, "INGEST_HOST=a b: ",
 		"INGEST_AFTER=", "INGEST_AFTER_FAIL=", "INGEST_SIDECAR=",
+		"INGEST_STAGE=stage: want off or store", "INGEST_STAGE_BYTES=1MB: want 10MB or more",
 	} {
 		if strings.Count(said, want) != 1 {
 			t.Errorf("%q is told %d times", want, strings.Count(said, want))

@@ -159,6 +159,18 @@ func (g *Gate) Enter(ctx context.Context, c Call) (Ticket, bool) {
 	return Ticket{revision: g.revision, since: g.state.Since, probe: true}, true
 }
 
+// Lets reports whether Enter would let a call through now, and changes nothing. It is for those who would prepare a call that
+// costs them something.
+func (g *Gate) Lets(c Call) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.state.Hold == nil && g.state.Why == Spent && c == Put {
+		return true
+	}
+	opens, ever := g.opensAt()
+	return ever && time.Until(opens) <= 0
+}
+
 // over reports whether a time has come; the zero time never does.
 func (g *Gate) over(t time.Time) bool { return !t.IsZero() && time.Until(t) <= 0 }
 
