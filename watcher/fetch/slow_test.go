@@ -166,13 +166,13 @@ func TestABodyThatDripsIsLeft(t *testing.T) {
 
 func TestASlowButSteadyBodyIsWaitedFor(t *testing.T) {
 	t.Parallel()
-	inBubble(t, drip(20*minRate, 20*time.Second, 500), func(t *testing.T, f *Fetcher) { // nearly 3 hours
+	inBubble(t, drip(20*minRate, 20*time.Second, 100), func(t *testing.T, f *Fetcher) { // half an hour
 		b, err := f.Open(t.Context(), "https://example.com/?ends")
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer b.Close()
-		if n, err := io.Copy(io.Discard, b); err != nil || n != 500*20*minRate {
+		if n, err := io.Copy(io.Discard, b); err != nil || n != 100*20*minRate {
 			t.Errorf("%d bytes, %v", n, err)
 		}
 	})
