@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"github.com/authenta/authenta-ingest/authenta/netkind"
 )
 
 // A guard says where a request must not be sent. It is asked about a URL before it is taken, and again by the dialer of
@@ -95,7 +97,7 @@ func (g *guard) checkURL(ctx context.Context, u *url.URL) error {
 // check refuses an address. An upload must not lead deeper into a network than the platform itself is: a platform on the
 // Internet has no business with this machine, its neighbours, or what a cloud tells its machines at a link-local address.
 func (g *guard) check(ctx context.Context, to netip.AddrPort) error {
-	a := plain(to.Addr())
+	a := netkind.Plain(to.Addr())
 	for _, f := range g.forbidden {
 		if f.port != to.Port() {
 			continue
@@ -105,7 +107,7 @@ func (g *guard) check(ctx context.Context, to netip.AddrPort) error {
 			return fmt.Errorf("nothing may be sent to %s (%s)", f, to)
 		}
 	}
-	if kind := kindOf(a); kind != "" && g.home != "" && kind != kindOfHost(ctx, g.home) {
+	if kind := netkind.Of(a); kind != netkind.Public && g.home != "" && kind != kindOfHost(ctx, g.home) {
 		return fmt.Errorf("an upload must not go to %s: that is a %s address, and the platform's is not", to, kind)
 	}
 	return nil
@@ -114,56 +116,24 @@ func (g *guard) check(ctx context.Context, to netip.AddrPort) error {
 // resolve returns the addresses of a host.
 func resolve(ctx context.Context, host string) ([]netip.Addr, error) {
 	if a, err := netip.ParseAddr(host); err == nil {
-		return []netip.Addr{plain(a)}, nil
+		return []netip.Addr{netkind.Plain(a)}, nil
 	}
 	all, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 	for i, a := range all {
-		all[i] = plain(a)
+		all[i] = netkind.Plain(a)
 	}
 	return all, err
 }
 
-// nat64 are addresses that stand for the IPv4 address in their last 4 bytes.
-var nat64 = netip.MustParsePrefix("64:ff9b::/96")
-
-// plain is the address that is really meant.
-func plain(a netip.Addr) netip.Addr {
-	a = a.Unmap().WithZone("")
-	if nat64.Contains(a) {
-		b := a.As16()
-		return netip.AddrFrom4([4]byte(b[12:]))
-	}
-	return a
-}
-
-// internal are further addresses that the Internet does not route. Two clouds tell their machines secrets there.
-var internal = []netip.Prefix{netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("192.0.0.0/24")}
-
-// kindOf says what keeps an address from being one of the Internet; empty: nothing. To connect to an unspecified address
-// is to connect to this machine.
-func kindOf(a netip.Addr) string {
-	switch {
-	case a.IsLoopback(), a.IsUnspecified():
-		return "loopback"
-	case a.IsLinkLocalUnicast():
-		return "link-local"
-	case a.IsMulticast(), a == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
-		return "multicast"
-	case a.IsPrivate(), slices.ContainsFunc(internal, func(p netip.Prefix) bool { return p.Contains(a) }):
-		return "private"
-	}
-	return ""
-}
-
-// kindOfHost is the kind of all of a host's addresses; empty where they are of several kinds, or not known.
-func kindOfHost(ctx context.Context, host string) string {
+// kindOfHost is the kind of all of a host's addresses; Public where they are of several kinds, or not known.
+func kindOfHost(ctx context.Context, host string) netkind.Kind {
 	all, err := resolve(ctx, host)
 	if err != nil || len(all) == 0 {
-		return ""
+		return netkind.Public
 	}
-	kind := kindOf(all[0])
-	if slices.ContainsFunc(all, func(a netip.Addr) bool { return kindOf(a) != kind }) {
-		return ""
+	kind := netkind.Of(all[0])
+	if slices.ContainsFunc(all, func(a netip.Addr) bool { return netkind.Of(a) != kind }) {
+		return netkind.Public
 	}
 	return kind
 }
@@ -176,6 +146,6 @@ func isHere(a netip.Addr) bool {
 	own, err := net.InterfaceAddrs()
 	return err == nil && slices.ContainsFunc(own, func(n net.Addr) bool {
 		p, err := netip.ParsePrefix(n.String())
-		return err == nil && plain(p.Addr()) == a
+		return err == nil && netkind.Plain(p.Addr()) == a
 	})
 }
