@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,7 +17,7 @@ import (
 
 // A Message is media that somebody has published, or a reference to some.
 type Message struct {
-	ID     DropID // of the drop that it is: the stream that keeps it, and its place there. The publisher's acknowledgement has both
+	ID     DropID // of the drop that it is. On <ns>-intake, that name and the sequence, which the publisher is told
 	URI    string // what stands for the place of media that the message itself holds
 	Header nats.Header
 	Data   []byte
@@ -34,7 +35,14 @@ type Intake struct {
 // A source is a stream that captures some of the subjects.
 type source struct {
 	stream   string
+	prefix   string // of the ids of its messages
 	consumer jetstream.Consumer
+}
+
+// A Named is what a machine names as the sources of media. It is remembered while the machine is away.
+type Named struct {
+	Subjects []string `json:"subjects,omitempty"`
+	Roots    []string `json:"roots,omitempty"` // folders, of which it reads what references name
 }
 
 // intakeBytes is how much may wait on the intake stream. A full one refuses more, which its publisher is told.
@@ -43,13 +51,14 @@ const intakeBytes = 1 << 30
 // Intake has subjects captured, so that what is published on them is acknowledged to its publisher and kept until it is taken
 // in. What a stream of somebody else's captures is left there, and consumed from it by a durable consumer of the name
 // <ns>-intake. The machines of a cluster may name different subjects: each takes in what any of them has named. host is the
-// name under which this machine's are remembered; those that it does not name any more are given up.
+// name under which this machine's are remembered; those that it does not name any more are given up, and so processes of one
+// host have to name the same.
 //
 // <ns>.intake is captured in any case.
-func (q *Queue) Intake(ctx context.Context, host string, subjects []string) (*Intake, error) {
+func (q *Queue) Intake(ctx context.Context, host string, n Named) (*Intake, error) {
 	var in *Intake
 	err := q.persist(ctx, func() (err error) {
-		in, err = q.openIntake(ctx, host, subjects)
+		in, err = q.openIntake(ctx, host, n)
 		return err
 	})
 	if err != nil {
@@ -58,8 +67,16 @@ func (q *Queue) Intake(ctx context.Context, host string, subjects []string) (*In
 	return in, nil
 }
 
-func (q *Queue) openIntake(ctx context.Context, host string, subjects []string) (*Intake, error) {
-	wanted, err := q.wantSubjects(ctx, host, subjects)
+func (q *Queue) openIntake(ctx context.Context, host string, n Named) (*Intake, error) {
+	data, err := json.Marshal(n)
+	if err != nil {
+		return nil, err
+	}
+	w := write{subject: q.control.subject(namedKey(host)), data: data, last: anySequence}
+	if _, _, err = q.publish(ctx, w); err != nil {
+		return nil, err
+	}
+	wanted, err := q.wantedSubjects(ctx)
 	for err == nil {
 		var in *Intake
 		if in, err = q.capture(ctx, wanted); err != nil {
@@ -74,55 +91,56 @@ func (q *Queue) openIntake(ctx context.Context, host string, subjects []string) 
 	return nil, err
 }
 
-// subjectsKey is where the subjects are remembered that a machine has named.
-func subjectsKey(host string) string {
+// namedKey is where what a machine has named is remembered.
+func namedKey(host string) string {
 	if host == "" { // there is but one
-		return subjectsPrefix + "_"
+		return namedPrefix + "_"
 	}
-	return subjectsPrefix + hostToken(host)
+	return namedPrefix + hostToken(host)
 }
 
-const subjectsPrefix = "subjects."
+const namedPrefix = "named."
 
-// wantSubjects remembers what this machine names, and returns what all of them do.
-func (q *Queue) wantSubjects(ctx context.Context, host string, subjects []string) ([]string, error) {
-	key := subjectsKey(host)
-	if len(subjects) == 0 {
-		if err := q.control.Remove(ctx, key); err != nil {
-			return nil, err
-		}
-		return q.wantedSubjects(ctx)
-	}
-	data, err := json.Marshal(subjects)
+// named is what each machine names, whether or not it is there now.
+func (q *Queue) named(ctx context.Context) ([]Named, error) {
+	keys, err := q.control.Keys(ctx, namedPrefix+"*")
 	if err != nil {
 		return nil, err
 	}
-	if _, _, err = q.publish(ctx, write{subject: q.control.subject(key), data: data, last: anySequence}); err != nil {
-		return nil, err
-	}
-	return q.wantedSubjects(ctx)
-}
-
-// wantedSubjects are those that any machine names, sorted.
-func (q *Queue) wantedSubjects(ctx context.Context) ([]string, error) {
-	keys, err := q.control.Keys(ctx, subjectsPrefix+"*")
-	if err != nil {
-		return nil, err
-	}
-	var all []string
+	var all []Named
 	for _, key := range keys {
 		e, err := q.control.Get(ctx, key)
 		if err != nil {
 			return nil, err
 		}
-		var named []string
-		if len(e.Data) > 0 && json.Unmarshal(e.Data, &named) != nil {
-			q.Log.Warn("a machine's record of subjects is damaged, and left out until it starts again", "record", key)
+		var n Named
+		if len(e.Data) > 0 && json.Unmarshal(e.Data, &n) != nil {
+			q.Log.Warn("a machine's record of what it takes media from is damaged, and left out until it starts again", "record", key)
 		}
-		all = append(all, named...)
+		all = append(all, n)
+	}
+	return all, nil
+}
+
+// wantedSubjects are those that any machine names, sorted.
+func (q *Queue) wantedSubjects(ctx context.Context) ([]string, error) {
+	named, err := q.named(ctx)
+	var all []string
+	for _, n := range named {
+		all = append(all, n.Subjects...)
 	}
 	slices.Sort(all)
-	return slices.Compact(all), nil
+	return slices.Compact(all), err
+}
+
+// Roots are the folders of which some machine reads what references name, whether or not it is there now.
+func (in *Intake) Roots(ctx context.Context) ([]string, error) {
+	named, err := in.q.named(ctx)
+	var all []string
+	for _, n := range named {
+		all = append(all, n.Roots...)
+	}
+	return all, err
 }
 
 // capture makes sure that each subject has its stream and consumer.
@@ -149,13 +167,27 @@ func (q *Queue) capture(ctx context.Context, subjects []string) (*Intake, error)
 	}
 	theirs[own] = nil
 	for stream, filters := range theirs {
-		c, err := q.intakeConsumer(ctx, stream, filters)
+		s, err := q.source(ctx, stream, filters)
 		if err != nil {
 			return nil, err
 		}
-		in.sources = append(in.sources, source{stream, c})
+		in.sources = append(in.sources, s)
 	}
 	return in, nil
+}
+
+// source makes sure that a stream is consumed. The sequences of somebody else's may come again when it is made anew, and so the
+// time when it was made is part of its messages' ids.
+func (q *Queue) source(ctx context.Context, stream string, filters []string) (source, error) {
+	c, err := q.intakeConsumer(ctx, stream, filters)
+	if err != nil || stream == q.ns.name("intake") {
+		return source{stream, stream, c}, err
+	}
+	s, err := q.js.Stream(ctx, stream)
+	if err != nil {
+		return source{}, fmt.Errorf("look at stream %s: %w", stream, err)
+	}
+	return source{stream, stream + "-" + strconv.FormatInt(s.CachedInfo().Created.Unix(), 36), c}, nil
 }
 
 // capturedBy returns the stream of somebody else's that captures a subject; empty: none does.
@@ -208,7 +240,7 @@ func (q *Queue) intakeStream(ctx context.Context, subjects []string) (string, er
 	}
 	for _, gone := range now {
 		if !slices.Contains(subjects, gone) {
-			q.Log.Info("a subject is no longer captured", "subject", gone)
+			q.Log.Warn("a subject is no longer captured, as no machine names it any more", "subject", gone)
 		}
 	}
 	cfg.Subjects = subjects
@@ -243,8 +275,9 @@ func (q *Queue) intakeConsumer(ctx context.Context, stream string, filters []str
 	return c, nil
 }
 
-// intakePending is how many messages of a stream may be in hand, or wait to be tried again, in the whole cluster.
-const intakePending = 10_000
+// intakePending is how many messages of a stream may be in hand, or wait to be tried again, in the whole cluster. What waits for
+// servers that do not answer must not keep the rest from being taken in.
+const intakePending = 100_000
 
 // Streams are those that media are taken from.
 func (in *Intake) Streams() []string {
@@ -290,7 +323,7 @@ func (in *Intake) Work(ctx context.Context, p MessagePool) error {
 		from := func(context.Context) (jetstream.Consumer, error) { return s.consumer, nil }
 		for range p.Slots {
 			g.Go(func() error {
-				return in.q.slot(ctx, from, name, p.Ready, func(msg jetstream.Msg) { in.deliver(hard, p, msg) })
+				return in.q.slot(ctx, from, name, p.Ready, func(msg jetstream.Msg) { in.deliver(hard, p, s.prefix, msg) })
 			})
 		}
 	}
@@ -298,10 +331,10 @@ func (in *Intake) Work(ctx context.Context, p MessagePool) error {
 }
 
 // deliver has one message taken in, and settles.
-func (in *Intake) deliver(ctx context.Context, p MessagePool, msg jetstream.Msg) {
+func (in *Intake) deliver(ctx context.Context, p MessagePool, prefix string, msg jetstream.Msg) {
 	ctx, quiet, release := in.q.hold(ctx, msg)
 	defer release()
-	m, err := message(msg)
+	m, err := message(prefix, msg)
 	if err != nil {
 		in.q.Log.Warn("a message waits", "subject", msg.Subject(), "error", err)
 		return
@@ -321,42 +354,18 @@ func (in *Intake) deliver(ctx context.Context, p MessagePool, msg jetstream.Msg)
 	}
 }
 
-func message(msg jetstream.Msg) (Message, error) {
+func message(prefix string, msg jetstream.Msg) (Message, error) {
 	meta, err := msg.Metadata()
 	if err != nil {
 		return Message{}, err
 	}
 	return Message{
-		ID:     messageID(meta.Stream, meta.Sequence.Stream),
+		ID:     messageID(prefix, meta.Sequence.Stream),
 		URI:    fmt.Sprintf("nats-message://%s/%d", meta.Stream, meta.Sequence.Stream),
 		Header: msg.Headers(), Data: msg.Data(), At: meta.Timestamp.UTC(), Tries: int(meta.NumDelivered),
 	}, nil
 }
 
-func messageID(stream string, sequence uint64) DropID {
-	return DropID(fmt.Sprintf("%s-%d", stream, sequence))
-}
-
-// HandIn publishes a message for the intake, and returns the id of its drop when it is durable.
-func (q *Queue) HandIn(ctx context.Context, header nats.Header, data []byte) (DropID, error) {
-	m := nats.NewMsg(q.ns.subject("intake"))
-	m.Data = data
-	for name, values := range header {
-		if !strings.HasPrefix(name, "Nats-") { // orders to the broker, but for the one by which it knows what comes twice
-			m.Header[name] = values
-		}
-	}
-	if id := header.Get(nats.MsgIdHdr); id != "" {
-		m.Header.Set(nats.MsgIdHdr, id)
-	}
-	ack, err := q.js.PublishMsg(ctx, m)
-	switch {
-	case errors.Is(err, jetstream.ErrNoStreamResponse):
-		return "", fmt.Errorf("no daemon takes in what is published on %s: is one running that watches?", m.Subject)
-	case isFull(err):
-		return "", fmt.Errorf("%w: %d MB wait to be taken in: %w", ErrFull, intakeBytes>>20, err)
-	case err != nil:
-		return "", fmt.Errorf("publish on %s: %w", m.Subject, q.conn.explain(err))
-	}
-	return messageID(ack.Stream, ack.Sequence), nil
+func messageID(prefix string, sequence uint64) DropID {
+	return DropID(fmt.Sprintf("%s-%d", prefix, sequence))
 }

@@ -61,7 +61,43 @@ func (t *Taker) decide(ctx context.Context, m queue.Message) (queue.Receipt, err
 	default:
 		models = []queue.Model{req.model}
 	}
-	return t.receipt(m, req, c, models), nil
+	r := receipt(m, req, c, t.Host, models)
+	return r, t.copyStaged(ctx, r)
+}
+
+// copyStaged makes a copy of what is staged for each further drop, since each is removed when its own job ends. If there is no room
+// for all of them, none stays: many messages that have a part of theirs could wait for each other for ever.
+func (t *Taker) copyStaged(ctx context.Context, r queue.Receipt) error {
+	first := r.Submissions[0].Drop.Staged
+	if first == "" {
+		return nil
+	}
+	for _, s := range r.Submissions[1:] {
+		err := t.copyObject(ctx, first, s.Drop.Staged)
+		if errors.Is(err, queue.ErrFull) && !queue.HandedIn(first) {
+			for _, s := range r.Submissions {
+				if err := t.Queue.Unstage(ctx, s.Drop.Staged); err != nil {
+					return err
+				}
+			}
+		}
+		if errors.Is(err, queue.ErrFull) {
+			return t.full(ctx, err)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *Taker) copyObject(ctx context.Context, from, to string) error {
+	o, err := t.Queue.OpenStaged(ctx, from)
+	if err != nil {
+		return err
+	}
+	defer o.Close()
+	return t.Queue.Stage(ctx, to, o)
 }
 
 // drop is what a message is, as far as that can be told without looking at its media. What follows the path of an https: address
@@ -88,19 +124,20 @@ func refusal(m queue.Message, req request, c content, f queue.Fault) queue.Recei
 	return queue.Receipt{Refusal: &queue.Refusal{Drop: d, ContentType: c.contentType, Fault: f}}
 }
 
-// receipt has a drop made for each model. The first has the message's id, and owns what is staged.
-func (t *Taker) receipt(m queue.Message, req request, c content, models []queue.Model) queue.Receipt {
+// receipt has a drop made for each model. The first has the message's id, and what is staged; the others want copies of it.
+func receipt(m queue.Message, req request, c content, host string, models []queue.Model) queue.Receipt {
 	var r queue.Receipt
 	for i, model := range models {
 		d := drop(m, req)
 		d.File.Size = c.size
 		if c.isFile {
-			d.File = c.file
+			d.File, d.Host = c.file, host
 		}
-		if i == 0 {
-			d.Staged = c.staged
-		} else {
+		if d.Staged = c.staged; i > 0 {
 			d.ID += queue.DropID("-" + string(model))
+			if c.staged != "" {
+				d.Staged = string(d.ID) + "-fetched"
+			}
 		}
 		r.Submissions = append(r.Submissions, queue.Submission{Drop: d, Digest: c.digest, Size: c.size, ContentType: c.contentType, Model: model})
 	}

@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/authenta/authenta-ingest/queue"
 )
@@ -20,25 +23,26 @@ func (t *Taker) lookAtFile(ctx context.Context, m queue.Message, uri string) (co
 	if err != nil {
 		return content{}, refuse(queue.Invalid, "%v", err)
 	}
+	path = filepath.Clean(path)
 	f, err := t.open(path)
 	if err != nil {
-		return content{}, t.fileError(m, path, err)
+		return content{}, t.fileError(ctx, m, path, err)
 	}
 	defer f.Close()
 	id, regular, err := queue.FileIDOfOpen(f)
 	switch {
 	case err != nil:
-		return content{}, t.fileError(m, path, err)
+		return content{}, t.fileError(ctx, m, path, err)
 	case !regular:
 		return content{}, refuse(queue.Unreadable, "%s is not a regular file", path)
 	}
 	c, err := t.read(ctx, f, id.Size)
 	c.file, c.isFile = id, true
 	if err != nil {
-		return c, t.fileError(m, path, err)
+		return c, t.fileError(ctx, m, path, err)
 	}
 	if now, _, err := queue.FileIDOfOpen(f); err != nil || !now.Same(id) || c.digest != "" && c.size != id.Size {
-		return c, again(m, soon, 0, queue.Changed, errors.New(path+" is being written to: publish its reference when it is complete"))
+		return c, t.again(m, soon, 0, queue.Changed, errors.New(path+" is being written to: publish its reference when it is complete"))
 	}
 	return c, nil
 }
@@ -48,7 +52,6 @@ var errOutside = errors.New("it is below none of the folders that references may
 
 // open opens a file below one of the roots. No link in its path leads out of that.
 func (t *Taker) open(path string) (*os.File, error) {
-	path = filepath.Clean(path)
 	err := errOutside
 	for _, root := range t.roots {
 		rel, isBelow := strings.CutPrefix(path, strings.TrimSuffix(root, "/")+"/")
@@ -72,37 +75,53 @@ func openIn(root, rel string) (*os.File, error) {
 	return dir.OpenFile(rel, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe in its place would be waited for
 }
 
-// elsewhereTries is how often a file is left to others that see a folder of its path, before it is believed that none can
-// read it.
-const elsewhereTries = 20
-
 // fileError says what an error of a file does to its message.
-func (t *Taker) fileError(m queue.Message, path string, err error) error {
-	if _, ok := errors.AsType[*refused](err); ok {
+func (t *Taker) fileError(ctx context.Context, m queue.Message, path string, err error) error {
+	if _, ok := errors.AsType[*refused](err); ok || ctx.Err() != nil {
 		return err
 	}
 	switch {
-	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE), errors.Is(err, syscall.ENOMEM), errors.Is(err, context.Canceled):
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE), errors.Is(err, syscall.ENOMEM):
 		return err
-	case m.Tries < elsewhereTries && t.Elsewhere(path):
-		return &notYet{soon[0], err}
 	case errors.Is(err, errOutside):
-		return refuse(queue.Invalid, "%s: %v", path, err)
+		return t.outside(ctx, m, path)
 	case errors.Is(err, fs.ErrPermission), strings.Contains(err.Error(), "escapes from parent"):
 		return refuse(queue.Unreadable, "%v", err)
+	case errors.Is(err, fs.ErrNotExist):
+		return t.again(m, missing, 0, queue.Unreadable, err)
 	}
-	return again(m, soon, 0, queue.Unreadable, err)
+	return t.again(m, soon, 0, queue.Unreadable, err)
+}
+
+const (
+	// passTime is how long a message is put off that another machine is to take in.
+	passTime = 2 * time.Second
+	// awayTime is how long after its publication a file is waited for whose machine does not take it in.
+	awayTime = 24 * time.Hour
+)
+
+// outside deals with a file that this machine has no folder for: another may have, and be away.
+func (t *Taker) outside(ctx context.Context, m queue.Message, path string) error {
+	roots, err := t.Intake.Roots(ctx)
+	if err != nil {
+		return err
+	}
+	in := func(root string) bool { return strings.HasPrefix(path, strings.TrimSuffix(root, "/")+"/") }
+	waited := time.Since(m.At)
+	switch i := slices.IndexFunc(roots, in); {
+	case i < 0:
+		return refuse(queue.Invalid, "%s: %v", path, errOutside)
+	case waited < awayTime:
+		return &notYet{min(max(passTime, waited/10), time.Minute), fmt.Errorf("%s is below %s, which another machine sees", path, roots[i])}
+	default:
+		return refuse(queue.Unreadable, "%s is below %s, and no machine that sees that has taken it in for %s", path, roots[i], awayTime)
+	}
 }
 
 // bytes opens what a submission is staged from, if it is.
-func (t *Taker) bytes(m queue.Message, r queue.Receipt, s queue.Submission) func(context.Context) (io.ReadCloser, error) {
-	if s.Drop.Staged != "" {
-		return nil
-	}
-	if owner := r.Submissions[0].Drop.Staged; owner != "" {
-		return func(ctx context.Context) (io.ReadCloser, error) { return t.Queue.OpenStaged(ctx, owner) }
-	}
+func (t *Taker) bytes(m queue.Message, s queue.Submission) func(context.Context) (io.ReadCloser, error) {
 	switch scheme, _, _ := strings.Cut(s.Drop.URI, ":"); {
+	case s.Drop.Staged != "":
 	case s.Drop.URI == m.URI:
 		return func(context.Context) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(m.Data)), nil }
 	case scheme == "file" && t.Stage:
@@ -117,7 +136,7 @@ func (t *Taker) openVersion(d queue.Drop) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := t.open(path)
+	f, err := t.open(filepath.Clean(path))
 	if err != nil {
 		return nil, refuse(queue.Unreadable, "%v", err)
 	}

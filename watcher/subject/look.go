@@ -97,45 +97,34 @@ func (r reader) Read(p []byte) (int, error) {
 	return r.r.Read(p)
 }
 
-// soon are the waits before something is looked for again that should be there, and may just not be seen yet: on a network
-// share, or on a replica that lags behind.
-var soon = []time.Duration{time.Second, 5 * time.Second}
-
-// outage are the waits before a server is asked again that did not answer as it should: some forty minutes in all.
-var outage = []time.Duration{time.Second, 5 * time.Second, 30 * time.Second, 2 * time.Minute, 10 * time.Minute, 30 * time.Minute}
-
-// again has a message handed out again later, or refused if that was done often enough.
-func again(m queue.Message, waits []time.Duration, atLeast time.Duration, reason queue.Reason, err error) error {
-	if m.Tries > len(waits) {
-		return refuse(reason, "%v (tried %d times)", err, m.Tries)
-	}
-	return &notYet{max(waits[m.Tries-1], atLeast), err}
-}
-
 // lookAtObject looks at an object of an object store. It stays where it is: its owner keeps it until its answer is there. What
-// 'submit' has put into the staging bucket is removed like other copies.
+// 'submit' has put into the staging bucket is removed like other copies, which nobody else may name.
 func (t *Taker) lookAtObject(ctx context.Context, m queue.Message, uri string) (content, error) {
 	bucket, name, err := queue.ObjectName(uri)
 	if err != nil {
 		return content{}, refuse(queue.Invalid, "%v", err)
 	}
-	o, err := t.Queue.OpenObject(ctx, bucket, name)
-	if err != nil {
-		return content{}, objectError(m, err)
+	ours := bucket == t.Queue.MediaBucket()
+	if ours && !queue.HandedIn(name) {
+		return content{}, refuse(queue.Invalid, "%s: the objects of bucket %s are others' copies: put yours into a bucket of your own", uri, bucket)
 	}
-	defer o.Close()
-	c, err := t.read(ctx, o, o.Size)
-	if bucket == t.Queue.MediaBucket() {
+	c, err := t.lookIn(ctx, bucket, name)
+	if ours {
 		c.staged = name
 	}
-	return c, objectError(m, err)
+	if errors.Is(err, queue.ErrNoObject) {
+		err = t.again(m, soon, 0, queue.Unreadable, err)
+	}
+	return c, err
 }
 
-func objectError(m queue.Message, err error) error {
-	if errors.Is(err, queue.ErrNoObject) {
-		return again(m, soon, 0, queue.Unreadable, err)
+func (t *Taker) lookIn(ctx context.Context, bucket, name string) (content, error) {
+	o, err := t.Queue.OpenObject(ctx, bucket, name)
+	if err != nil {
+		return content{}, err
 	}
-	return err
+	defer o.Close()
+	return t.read(ctx, o, o.Size)
 }
 
 // lookAtURL gets what an https: reference points at, and stages it: it may not be there a second time.
@@ -145,15 +134,21 @@ func (t *Taker) lookAtURL(ctx context.Context, m queue.Message, address string) 
 	if !errors.Is(err, queue.ErrNoObject) {
 		return c, err
 	}
+	select {
+	case t.fetching <- struct{}{}:
+		defer func() { <-t.fetching }()
+	default:
+		return content{}, &notYet{time.Second, errBusy}
+	}
 	body, err := t.Fetch.Open(ctx, address)
 	if err != nil {
-		return content{}, fetchError(m, err)
+		return content{}, t.fetchError(ctx, m, err)
 	}
 	defer body.Close()
 	l := newLook(body)
 	c = content{contentType: l.contentType, size: max(body.Size, 0)}
 	if l.err != nil || !media.Is(l.contentType) {
-		return c, fetchError(m, l.err)
+		return c, t.fetchError(ctx, m, l.err)
 	}
 	if err := t.Queue.Stage(ctx, staged, l); err != nil {
 		return c, t.stageError(ctx, m, err)
@@ -163,20 +158,15 @@ func (t *Taker) lookAtURL(ctx context.Context, m queue.Message, address string) 
 }
 
 func (t *Taker) lookAtStaged(ctx context.Context, name string) (content, error) {
-	o, err := t.Queue.OpenStaged(ctx, name)
-	if err != nil {
-		return content{}, err
-	}
-	defer o.Close()
-	c, err := t.read(ctx, o, o.Size)
+	c, err := t.lookIn(ctx, t.Queue.MediaBucket(), name)
 	c.staged = name
 	return c, err
 }
 
 // fetchError says what an error of fetching does to its message.
-func fetchError(m queue.Message, err error) error {
+func (t *Taker) fetchError(ctx context.Context, m queue.Message, err error) error {
 	e, ok := errors.AsType[*fetch.Error](err)
-	if !ok {
+	if !ok || ctx.Err() != nil {
 		return err
 	}
 	switch e.Kind {
@@ -187,7 +177,7 @@ func fetchError(m queue.Message, err error) error {
 	case fetch.Gone:
 		return refuse(queue.Unreadable, "%v", err)
 	}
-	return again(m, outage, e.RetryAfter, queue.Unreadable, err)
+	return t.again(m, outage, e.RetryAfter, queue.Unreadable, err)
 }
 
 // stageError likewise, of fetching and staging at a time.
@@ -196,10 +186,15 @@ func (t *Taker) stageError(ctx context.Context, m queue.Message, err error) erro
 	case errors.Is(err, queue.ErrTooLarge):
 		return refuse(queue.TooLarge, "%v", err)
 	case errors.Is(err, queue.ErrFull):
-		if waited := t.Room.WaitAfter(ctx, err); waited != nil {
-			return waited
-		}
-		return &notYet{5 * time.Second, err}
+		return t.full(ctx, err)
 	}
-	return fetchError(m, err)
+	return t.fetchError(ctx, m, err)
+}
+
+// full has a message wait until there is room again.
+func (t *Taker) full(ctx context.Context, err error) error {
+	if waited := t.Room.WaitAfter(ctx, err); waited != nil {
+		return waited
+	}
+	return &notYet{5 * time.Second, err}
 }

@@ -38,17 +38,15 @@ type Options struct {
 	Room    *room.Room     // shared with others who take files in
 	Grace   time.Duration  // for messages in hand when Run's context ends; default 20s
 	Log     *slog.Logger   // default slog.Default()
-
-	// Elsewhere reports whether another process of the cluster sees a folder that the file is in; nil: none does. A reference
-	// that this one cannot read is left to that one.
-	Elsewhere func(path string) bool
 }
 
 // A Taker takes messages in. New starts nothing; Run does all.
 type Taker struct {
 	Options
-	roots  []string      // both as they are named and as they are
-	caught chan struct{} // closed when what was there at the start is taken in
+	roots    []string      // both as they are named and as they are
+	tries    tries         // of what could not be decided so far
+	fetching chan struct{} // held by who asks a server
+	caught   chan struct{} // closed when what was there at the start is taken in
 }
 
 // New returns a taker.
@@ -59,10 +57,7 @@ func New(o Options) (*Taker, error) {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	if o.Elsewhere == nil {
-		o.Elsewhere = func(string) bool { return false }
-	}
-	t := &Taker{Options: o, caught: make(chan struct{})}
+	t := &Taker{Options: o, fetching: make(chan struct{}, mostFetches), caught: make(chan struct{})}
 	for _, dir := range o.Roots {
 		abs, err := filepath.Abs(dir)
 		if err != nil {
@@ -76,8 +71,12 @@ func New(o Options) (*Taker, error) {
 	return t, nil
 }
 
-// slots is how many messages of a stream are in hand at a time: enough that a few slow servers do not hold up the rest.
-const slots = 32
+const (
+	// slots is how many messages of a stream are in hand at a time.
+	slots = 32
+	// mostFetches is how many servers are asked at a time: slow ones do not hold up what asks none.
+	mostFetches = slots / 2
+)
 
 // Run takes messages in until ctx ends, and then returns nil.
 func (t *Taker) Run(ctx context.Context) error {
@@ -140,6 +139,7 @@ func (t *Taker) settle(ctx context.Context, m queue.Message, err error) queue.Se
 	later, ok := errors.AsType[*notYet](err)
 	switch {
 	case err == nil:
+		t.tries.forget(m.ID)
 		return queue.Done()
 	case ctx.Err() != nil:
 		return queue.RetryAfter(0)
@@ -147,20 +147,12 @@ func (t *Taker) settle(ctx context.Context, m queue.Message, err error) queue.Se
 		later = &notYet{after: 5 * time.Second}
 	}
 	level := slog.LevelWarn
-	if m.Tries > 1 && later.after < time.Minute {
+	if m.Tries > 1 && later.after < time.Minute || errors.Is(err, errBusy) {
 		level = slog.LevelDebug
 	}
 	t.Log.Log(ctx, level, "a message waits to be taken in", "message", m.ID, "next_try", later.after, "error", err)
 	return queue.RetryAfter(later.after)
 }
-
-// A notYet is an error that the next try may not meet.
-type notYet struct {
-	after time.Duration
-	error
-}
-
-func (e *notYet) Unwrap() error { return e.error }
 
 // mostCrashes is how often a message may make the intake panic before it is refused.
 const mostCrashes = 3
@@ -205,17 +197,16 @@ func (t *Taker) carryOut(ctx context.Context, m queue.Message, r queue.Receipt) 
 		}
 		return t.Queue.Unstage(ctx, f.Drop.Staged) // nobody needs the copy
 	}
-	// The last is the first, whose drop owns what was staged beforehand: when its job ends, the others' have their own copy.
-	for i := len(r.Submissions) - 1; i >= 0; i-- {
-		if err := t.submit(ctx, m, r, r.Submissions[i]); err != nil {
+	for _, s := range r.Submissions {
+		if err := t.submit(ctx, m, s); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (t *Taker) submit(ctx context.Context, m queue.Message, r queue.Receipt, s queue.Submission) error {
-	s.Bytes = t.bytes(m, r, s)
+func (t *Taker) submit(ctx context.Context, m queue.Message, s queue.Submission) error {
+	s.Bytes = t.bytes(m, s)
 	for {
 		acceptance, err := t.Queue.Submit(ctx, s)
 		switch {

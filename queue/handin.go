@@ -1,0 +1,54 @@
+package queue
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// handedIn begins the names of objects that were put into the staging bucket to be handed in. What follows is known to nobody but
+// who did that.
+const handedIn = "submit/"
+
+// HandedIn reports whether an object of the staging bucket is one of those.
+func HandedIn(name string) bool { return strings.HasPrefix(name, handedIn) }
+
+// PutIn stages a file that is to be handed in, and returns the address to hand in. Once that is done, the object goes when the
+// file has its answers.
+func (q *Queue) PutIn(ctx context.Context, r io.Reader) (uri string, err error) {
+	name := handedIn + rand.Text()
+	if err := q.Stage(ctx, name, r); err != nil {
+		return "", err
+	}
+	return ObjectURI(q.MediaBucket(), name), nil
+}
+
+// HandIn publishes a message for the intake, and returns the id of its drop when it is durable.
+func (q *Queue) HandIn(ctx context.Context, header nats.Header, data []byte) (DropID, error) {
+	m := nats.NewMsg(q.ns.subject("intake"))
+	m.Data = data
+	for name, values := range header {
+		if !strings.HasPrefix(name, "Nats-") { // orders to the broker, but for the one by which it knows what comes twice
+			m.Header[name] = values
+		}
+	}
+	if id := header.Get(nats.MsgIdHdr); id != "" {
+		m.Header.Set(nats.MsgIdHdr, id)
+	}
+	ack, err := q.js.PublishMsg(ctx, m)
+	switch {
+	case errors.Is(err, jetstream.ErrNoStreamResponse):
+		return "", fmt.Errorf("no daemon takes in what is published on %s: is one running that watches?", m.Subject)
+	case isFull(err):
+		return "", fmt.Errorf("%w: %d MB wait to be taken in: %w", ErrFull, intakeBytes>>20, err)
+	case err != nil:
+		return "", fmt.Errorf("publish on %s: %w", m.Subject, q.conn.explain(err))
+	}
+	return messageID(ack.Stream, ack.Sequence), nil
+}
