@@ -25,6 +25,7 @@ var (
 
 	ErrNoJob     = errNoJob
 	CheckVersion = checkVersion
+	IsTransient  = isTransient
 
 	BatchAcknowledged = batchAcknowledged
 )

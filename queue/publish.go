@@ -132,20 +132,13 @@ func isConflict(err error) bool {
 		e.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant)
 }
 
-// Codes of nats-server's errors.json that nats.go does not name.
-const (
-	errCodeInsufficientResources = 10023
-	errCodeStorageExceeded       = 10047
-	errCodeStoreFailed           = 10077 // "maximum bytes exceeded" of a stream with DiscardNew, or a failed write
-)
-
 func isFull(err error) bool {
 	e, ok := apiError(err)
 	if !ok {
 		return false
 	}
 	switch e.ErrorCode {
-	case errCodeInsufficientResources, errCodeStorageExceeded, errCodeStoreFailed:
+	case errCodeInsufficientResources, errCodeStorageExceeded, errCodeStoreFailed, errCodeAccountExceeded:
 		return true
 	}
 	return false
@@ -155,7 +148,7 @@ func isFull(err error) bool {
 // of the connection.
 func isTransient(err error) bool {
 	if e, ok := apiError(err); ok {
-		return e.Code == 503
+		return passing(e)
 	}
 	return !errors.Is(err, nats.ErrConnectionClosed) && !errors.Is(err, nats.ErrMaxPayload)
 }
