@@ -127,5 +127,6 @@ func unready(err error) bool {
 // first try of it is still under way.
 func passing(e *jetstream.APIError) bool {
 	return slices.Contains([]int{409, 429, 503}, e.Code) ||
-		slices.Contains([]jetstream.ErrorCode{errCodeNotAssigned, errCodeNotLeader, errCodeRaft, errCodeDuplicateInProcess}, e.ErrorCode)
+		slices.Contains([]jetstream.ErrorCode{errCodeNotAssigned, errCodeNotLeader, errCodeRaft, errCodeDuplicateInProcess,
+			jetstream.JSErrCodeStreamWrongLastSequenceConstant}, e.ErrorCode)
 }

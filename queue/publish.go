@@ -85,8 +85,11 @@ func (q *Queue) publish(ctx context.Context, w write) (seq uint64, unsure bool, 
 			return 0, unsure, fmt.Errorf("%w: %w", ErrFull, err)
 		case !isTransient(err):
 			return 0, unsure, fmt.Errorf("publish %s: %w", w.subject, q.conn.explain(err))
+		case isInProcess(err):
+			wait = processTime
+		default:
+			unsure = true
 		}
-		unsure = true
 		if !told && time.Since(began) > quietTime {
 			told = true
 			q.Log.Warn("NATS has not taken a message so far; it is tried on", "subject", w.subject, "error", err)
@@ -98,6 +101,9 @@ func (q *Queue) publish(ctx context.Context, w write) (seq uint64, unsure bool, 
 		}
 	}
 }
+
+// processTime is about what it takes to copy a message to replicas.
+const processTime = 10 * time.Millisecond
 
 // quietTime is how long nothing is said of a message that NATS does not take: restarts take seconds.
 const quietTime = 15 * time.Second
@@ -128,8 +134,14 @@ func apiError(err error) (*jetstream.APIError, bool) {
 
 func isConflict(err error) bool {
 	e, ok := apiError(err)
-	return ok && (e.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence ||
-		e.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant)
+	return ok && e.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence
+}
+
+// isInProcess reports whether a write was refused because another one to the same subject is being copied to the replicas. That
+// may come to nothing, if the server that leads is lost meanwhile: so it is no conflict yet.
+func isInProcess(err error) bool {
+	e, ok := apiError(err)
+	return ok && e.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant
 }
 
 func isFull(err error) bool {
