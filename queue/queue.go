@@ -119,7 +119,7 @@ func Open(ctx context.Context, conn *Conn, o Options) (*Queue, error) {
 		return nil, err
 	}
 	q := &Queue{Options: o, ns: o.Namespace, conn: conn, js: js, workers: map[Stage]jetstream.Consumer{}}
-	err = q.persist(ctx, func(ctx context.Context) error {
+	err = q.Persist(ctx, func(ctx context.Context) error {
 		_, err := js.AccountInfo(ctx)
 		return err
 	})
@@ -127,16 +127,17 @@ func Open(ctx context.Context, conn *Conn, o Options) (*Queue, error) {
 		return nil, explainNoJetStream(conn.explain(err))
 	}
 	for _, step := range []func(context.Context) error{q.bind, q.setUp} {
-		if err := q.persist(ctx, step); err != nil {
+		if err := q.Persist(ctx, step); err != nil {
 			return nil, conn.explain(err)
 		}
 	}
 	return q, nil
 }
 
-// persist does something again while NATS does not answer, or its servers have not found together, until ctx ends. That the
-// server has said no is an answer, be it by not answering a user who lacks a permission.
-func (q *Queue) persist(ctx context.Context, do func(context.Context) error) error {
+// Persist does something again while NATS does not answer, or its servers have not found together, until ctx ends. What is done
+// has to allow that some of it was done before. That the server has said no is an answer, be it by not answering a user who
+// lacks a permission.
+func (q *Queue) Persist(ctx context.Context, do func(context.Context) error) error {
 	undated, cancel := withoutDeadline(ctx)
 	defer cancel()
 	for told := false; ; told = true {

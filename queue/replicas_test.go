@@ -1,6 +1,7 @@
 package queue_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -73,5 +74,32 @@ func TestProcessesThatBindAStoreTogether(t *testing.T) {
 			})
 		}
 		all.Wait()
+	}
+}
+
+// A broker that restarts is no reason for a process to end that is just starting.
+func TestWhatAStartNeedsIsTriedAgainWhileTheBrokerIsAway(t *testing.T) {
+	t.Parallel()
+	e := newExternal(t)
+	q := openQueue(t, dial(t, e.url("")))
+	e.stop()
+	tried := make(chan error, 1)
+	done := make(chan error, 1)
+	go func() {
+		done <- q.Persist(deadline(t), func(ctx context.Context) error {
+			_, err := q.Recover(ctx)
+			select {
+			case tried <- err:
+			default:
+			}
+			return err
+		})
+	}()
+	if err := <-tried; err == nil {
+		t.Fatal("the broker was not away")
+	}
+	e.start()
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }
