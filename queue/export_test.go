@@ -33,6 +33,7 @@ var (
 
 	ErrNoJob     = errNoJob
 	CheckVersion = checkVersion
+	IsTransient  = isTransient
 
 	BatchAcknowledged = batchAcknowledged
 )

@@ -57,7 +57,7 @@ const intakeBytes = 1 << 30
 // <ns>.intake is captured in any case.
 func (q *Queue) Intake(ctx context.Context, host string, n Named) (*Intake, error) {
 	var in *Intake
-	err := q.persist(ctx, func() (err error) {
+	err := q.Persist(ctx, func(ctx context.Context) (err error) {
 		in, err = q.openIntake(ctx, host, n)
 		return err
 	})

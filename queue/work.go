@@ -105,14 +105,18 @@ func (q *Queue) redeliver(ctx context.Context, stage Stage) error {
 	return nil
 }
 
+// pulse is how often the broker shows a sign of life to whoever waits for a message. Of a cluster's server that is lost, with the
+// request that waited there, nobody else tells: the request is made again after two of them.
+const pulse = 2 * time.Second
+
 // slot works on one message at a time. It asks the broker for one only when it is free, so that none waits in this
 // process unattended. what is for errors.
 func (q *Queue) slot(ctx context.Context, from func(context.Context) (jetstream.Consumer, error), what string, ready func(context.Context) error, deliver func(jetstream.Msg)) error {
 	var deliveries jetstream.MessagesContext
-	err := q.persist(ctx, func() error {
+	err := q.Persist(ctx, func(ctx context.Context) error {
 		c, err := from(ctx)
 		if err == nil {
-			deliveries, err = c.Messages(jetstream.PullMaxMessages(1))
+			deliveries, err = c.Messages(jetstream.PullMaxMessages(1), jetstream.PullHeartbeat(pulse))
 		}
 		return err
 	})
