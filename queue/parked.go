@@ -30,16 +30,15 @@ func (q *Queue) Waiting(ctx context.Context) (map[string]int, error) {
 // offersAtATime is how many jobs are offered at a time: their writes go together.
 const offersAtATime = 64
 
-// Reoffer offers what waits for a machine to all workers again, and returns how many jobs that were. It is meant for a machine
-// on which nobody works: it takes the jobs as a worker there would, so that one which somebody has in hand is left to him,
-// and what is put off there comes another time.
-func (q *Queue) Reoffer(ctx context.Context, host string) (int, error) {
+// Reoffer offers what waits for a machine to all workers again, and returns how many jobs that were, and how many are left
+// because they are put off, or in somebody's hands. It is meant for a machine on which nobody works: it takes the jobs as a
+// worker there would, so that one which somebody has in hand is left to him.
+func (q *Queue) Reoffer(ctx context.Context, host string) (n, left int, err error) {
 	stage := UploadAt(host)
 	c, err := q.jobs.Consumer(ctx, stage.consumer())
 	if errors.Is(err, jetstream.ErrConsumerNotFound) {
-		return 0, nil
+		return 0, 0, nil
 	}
-	n := 0
 	for more := err == nil; more && err == nil; {
 		var batch jetstream.MessageBatch
 		if batch, err = c.FetchNoWait(offersAtATime); err == nil {
@@ -47,10 +46,14 @@ func (q *Queue) Reoffer(ctx context.Context, host string) (int, error) {
 			n, more, err = n+offered, offered > 0 && ctx.Err() == nil, batch.Error()
 		}
 	}
-	if err != nil {
-		return n, fmt.Errorf("offer what waits for %s to all: %w", host, err)
+	var info *jetstream.ConsumerInfo
+	if err == nil {
+		info, err = c.Info(ctx)
 	}
-	return n, nil
+	if err != nil {
+		return n, 0, fmt.Errorf("offer what waits for %s to all: %w", host, err)
+	}
+	return n, info.NumAckPending, nil
 }
 
 // offerAll offers the jobs of a batch, and returns when all are settled.

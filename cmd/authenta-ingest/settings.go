@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/url"
 	"os"
 	"reflect"
@@ -351,6 +352,20 @@ func (s settings) filter() (*filter.Filter, error) {
 
 // machine is the name under which the cluster knows this machine.
 func (s settings) machine() string { return cmp.Or(s.Host, control.Machine()) }
+
+// shared reports whether processes on other machines may use the same NATS.
+func (s settings) shared() bool {
+	host, _, err := net.SplitHostPort(s.NATSListen)
+	return s.NATSURL != "" || err == nil && !embedded.Loopback(host)
+}
+
+// filesAt is the machine whose processes see the files that this one sees; empty: all who share the queue are on it.
+func (s settings) filesAt() string {
+	if !s.shared() {
+		return ""
+	}
+	return s.machine()
+}
 
 // server is how the external NATS is reached.
 func (s settings) server() queue.Server {
