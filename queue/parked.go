@@ -89,7 +89,7 @@ func (q *Queue) repark(ctx context.Context, subject string) error {
 
 // clearParked takes messages from the queues of machines that a crash has left there when their jobs went elsewhere. A worker
 // there would do so, but there may be none for long.
-func (q *Queue) clearParked(ctx context.Context) error {
+func (q *Queue) clearParked(ctx context.Context, age time.Duration) error {
 	info, err := q.jobs.Info(ctx, jetstream.WithSubjectFilter(q.ns.job(anyHost, "*")))
 	if err != nil {
 		return fmt.Errorf("list what waits for single machines: %w", err)
@@ -100,7 +100,7 @@ func (q *Queue) clearParked(ctx context.Context) error {
 			continue
 		}
 		msg, err := q.last(ctx, q.jobs, subject)
-		if err != nil || time.Since(msg.Time) < settledAge { // somebody may just be at it
+		if err != nil || time.Since(msg.Time) < age { // somebody may just be at it
 			continue
 		}
 		if r.State.ended() {

@@ -93,7 +93,7 @@ func (q *Queue) reconcile(ctx context.Context, age time.Duration) (Mended, error
 		m.Evicted, err = q.evictAll(ctx, old)
 	}
 	if err == nil {
-		err = q.clearParked(ctx)
+		err = q.clearParked(ctx, age)
 	}
 	if err == nil {
 		err = q.note(ctx, m)
