@@ -3,6 +3,7 @@ package queue_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -161,7 +162,7 @@ func TestACallUnderWayKeepsAJobOnItsMachine(t *testing.T) {
 	wantDepths(t, s.Queue, queue.Depths{})
 }
 
-// Those who could not read it look again.
+// Those who could not read it look again, once.
 func TestWhatWaitsIsOfferedToAllAgain(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
@@ -184,6 +185,24 @@ func TestWhatWaitsIsOfferedToAllAgain(t *testing.T) {
 	judgeAll(t, s.Queue)
 	awaitAnswers(t, s.Queue, dropIDs(subs), "verdict fake")
 	wantDepths(t, s.Queue, queue.Depths{})
+}
+
+// Somebody passes on what is offered as soon as he gets it.
+func TestWhatIsPassedOnAgainIsNotOfferedForEver(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	var subs []queue.Submission
+	for i := range 100 {
+		subs = append(subs, submissionAt("a", fmt.Sprint(i), fmt.Sprintf("/in/%d", i)))
+	}
+	parkedAt(t, s, "a", subs...)
+	pooling(t, s.Queue, queue.Pool{Stage: queue.Upload, Slots: 8, Handle: passTo("b", "a")})
+	for range 3 {
+		if n, left, err := s.Reoffer(deadline(t), "a"); err != nil || n != len(subs) || left != 0 {
+			t.Errorf("offered %d, left %d, %v", n, left, err)
+		}
+		wantWaiting(t, s, map[string]int{"a": len(subs)})
+	}
 }
 
 func TestARetryIsForAllMachines(t *testing.T) {
