@@ -66,7 +66,7 @@ func (d *daemon) done(ctx context.Context, n queue.Depths) error {
 // held returns the end of the program if nothing on the queue can go on until a person does something: to the account, or on
 // another machine.
 func (d *daemon) held(ctx context.Context, n queue.Depths) error {
-	waits, files := d.stranded(ctx)
+	files, waits := d.stranded(ctx)
 	if waits != nil && n.Await == 0 && n.Upload <= files {
 		return &exitError{exitPaused, waits}
 	}
@@ -78,14 +78,15 @@ func (d *daemon) held(ctx context.Context, n queue.Depths) error {
 	return err
 }
 
-// stranded says which files wait for machines on which nobody works, once all who work have looked for them.
-func (d *daemon) stranded(ctx context.Context) (waits error, files int) {
+// stranded counts the files that wait for machines on which nobody works, once all who work have looked for them. The error
+// says which those are.
+func (d *daemon) stranded(ctx context.Context) (files int, waits error) {
 	if !d.offers.settled(workersNow(d.cluster)) {
-		return nil, 0
+		return 0, nil
 	}
 	waiting, err := d.cluster.Waiting(ctx)
 	if err != nil {
-		return nil, 0
+		return 0, nil
 	}
 	for _, w := range waiting {
 		if !w.Works {
@@ -93,7 +94,7 @@ func (d *daemon) stranded(ctx context.Context) (waits error, files int) {
 			files += w.Files
 		}
 	}
-	return waits, files
+	return files, waits
 }
 
 // paused returns the end of the program if nothing on the queue can go on until a person does something.
