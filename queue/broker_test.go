@@ -24,6 +24,14 @@ type external struct {
 
 func newExternal(t *testing.T, change ...func(*server.Options)) *external {
 	t.Helper()
+	e := makeExternal(t, change...)
+	e.run(t)
+	return e
+}
+
+// makeExternal makes a server and does not start it.
+func makeExternal(t *testing.T, change ...func(*server.Options)) *external {
+	t.Helper()
 	e := &external{t: t, options: server.Options{
 		ServerName: "external", Host: "127.0.0.1", Port: server.RANDOM_PORT, NoLog: true, NoSigs: true,
 		JetStream: true, StoreDir: t.TempDir(), JetStreamMaxStore: 1 << 40, JetStreamMaxMemory: 1 << 20,
@@ -31,10 +39,15 @@ func newExternal(t *testing.T, change ...func(*server.Options)) *external {
 	for _, c := range change {
 		c(&e.options)
 	}
+	return e
+}
+
+// run starts the server, which is stopped with the test, if not before.
+func (e *external) run(t *testing.T) {
+	t.Helper()
 	e.start()
 	e.options.Port = e.server.Addr().(*net.TCPAddr).Port
 	t.Cleanup(e.stop)
-	return e
 }
 
 func (e *external) start() {

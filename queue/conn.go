@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -28,37 +27,26 @@ type Server struct {
 	CA, Cert, Key string // PEM files for TLS; empty: the system's roots, no client certificate
 }
 
-// Dial connects to an external NATS. A server that cannot be reached is waited for until ctx ends; one that
-// refuses the credentials is an error.
+// Dial connects to an external NATS. A server that cannot be reached is waited for until ctx ends; that none of them takes
+// us, or can be trusted, is an error.
 func Dial(ctx context.Context, s Server, log *slog.Logger) (*Conn, error) {
 	if err := CheckURL(s.URL); err != nil {
 		return nil, err
 	}
-	var told sync.Once
-	opts := []nats.Option{
-		nats.RetryOnFailedConnect(true),
-		nats.ReconnectErrHandler(func(nc *nats.Conn, err error) { // each try that fails, the first ones too
-			if nc.Stats().Reconnects == 0 {
-				told.Do(func() { log.Warn("NATS cannot be reached; waiting for it", "error", err) })
-			}
-		}),
-	}
-	if s.Creds != "" {
-		opts = append(opts, nats.UserCredentials(s.Creds))
-	}
-	if s.CA != "" {
-		opts = append(opts, nats.RootCAs(s.CA))
-	}
-	if s.Cert != "" || s.Key != "" {
-		opts = append(opts, nats.ClientCert(s.Cert, s.Key))
-	}
-	c, err := Connect(s.URL, log, opts...)
+	opts, err := s.secured()
 	if err != nil {
-		return nil, fmt.Errorf("connect to NATS at NATS_URL: %w", err)
+		return nil, err
 	}
-	if err := c.awaitConnected(ctx); err != nil {
-		c.Close()
-		return nil, fmt.Errorf("connect to NATS at NATS_URL: %w", err)
+	tries := &tries{servers: 1 + strings.Count(s.URL, ","), log: log}
+	opts = append(opts, nats.RetryOnFailedConnect(true), nats.ReconnectErrHandler(tries.failed))
+	c, err := Connect(s.URL, log, opts...)
+	if err == nil {
+		if err = c.awaitConnected(ctx, tries); err != nil {
+			c.Close()
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("connect to NATS at NATS_URL: %w", explainRefusal(err))
 	}
 	return c, nil
 }
@@ -115,10 +103,11 @@ func Connect(url string, log *slog.Logger, opts ...nats.Option) (*Conn, error) {
 }
 
 // awaitConnected waits for the first connection.
-func (c *Conn) awaitConnected(ctx context.Context) error {
+func (c *Conn) awaitConnected(ctx context.Context, t *tries) error {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for {
+		refused := t.refused()
 		switch {
 		case c.IsConnected():
 			return nil
@@ -126,6 +115,8 @@ func (c *Conn) awaitConnected(ctx context.Context) error {
 			return c.lastError()
 		case errors.Is(c.LastError(), nats.ErrAuthorization), errors.Is(c.LastError(), nats.ErrAuthExpired):
 			return c.LastError()
+		case refused != nil:
+			return refused
 		}
 		select {
 		case <-ctx.Done():

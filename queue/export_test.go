@@ -31,6 +31,7 @@ var (
 
 	ErrNoJob     = errNoJob
 	CheckVersion = checkVersion
+	IsTransient  = isTransient
 
 	BatchAcknowledged = batchAcknowledged
 )

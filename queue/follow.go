@@ -89,7 +89,7 @@ func appendFailure(ctx context.Context, to []Failure, s jetstream.Stream, seq ui
 // that were there at the beginning.
 func (q *Queue) read(ctx context.Context, stream string, from jetstream.OrderedConsumerConfig, receive func(jetstream.Msg, uint64), caughtUp func()) error {
 	var c jetstream.Consumer
-	err := q.persist(ctx, func() (err error) {
+	err := q.Persist(ctx, func(ctx context.Context) (err error) {
 		c, err = q.js.OrderedConsumer(ctx, stream, from)
 		return err
 	})
@@ -100,7 +100,7 @@ func (q *Queue) read(ctx context.Context, stream string, from jetstream.OrderedC
 		return fmt.Errorf("read stream %s: %w", stream, err)
 	}
 	behind := c.CachedInfo().NumPending
-	messages, err := c.Messages()
+	messages, err := c.Messages(jetstream.PullHeartbeat(pulse))
 	if err != nil {
 		return fmt.Errorf("read stream %s: %w", stream, err)
 	}

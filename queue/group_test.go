@@ -390,11 +390,7 @@ func TestRandomWritersEndAsIfEachWereAlone(t *testing.T) {
 func TestRandomWritersToReplicasEndAsIfEachWereAlone(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
-	var urls []string
-	for _, e := range c {
-		urls = append(urls, e.url(""))
-	}
-	q := openQueue(t, dial(t, strings.Join(urls, ",")), func(o *queue.Options) { o.Replicas = len(c) })
+	q := openQueue(t, dial(t, clusterURL(c)), func(o *queue.Options) { o.Replicas = len(c) })
 	randomWriters(t, q, func() {
 		leader := lookUp(t, q, "KV_authenta-ledger").CachedInfo().Cluster.Leader
 		for _, e := range c {
@@ -470,27 +466,38 @@ func wantWinners(t *testing.T, q *queue.Queue, all []*written, want map[queue.Jo
 }
 
 // newCluster starts three servers that hold copies of each other's streams.
-func newCluster(t *testing.T) []*external {
+func newCluster(t *testing.T, change ...func(*server.Options)) []*external {
 	t.Helper()
-	ports := []int{freePort(t), freePort(t), freePort(t)}
-	var routes []*url.URL
-	for _, port := range ports {
-		routes = append(routes, &url.URL{Scheme: "nats", Host: fmt.Sprintf("127.0.0.1:%d", port)})
-	}
-	all := make([]*external, len(ports))
+	all := makeCluster(t, change...)
 	var wg sync.WaitGroup
-	for i, port := range ports {
-		wg.Go(func() {
-			all[i] = newExternal(t, func(o *server.Options) {
-				o.ServerName, o.Routes, o.SyncAlways = fmt.Sprintf("s%d", i), routes, true
-				o.Cluster = server.ClusterOpts{Name: "cluster", Host: "127.0.0.1", Port: port}
-			})
-		})
+	for _, e := range all {
+		wg.Go(func() { e.run(t) })
 	}
 	wg.Wait()
-	await(t, "the cluster has a leader", func() bool {
-		return slices.ContainsFunc(all, func(e *external) bool { return e.server.JetStreamIsLeader() })
+	await(t, "the cluster has a leader, who knows all", func() bool {
+		return slices.ContainsFunc(all, func(e *external) bool {
+			return e.server.JetStreamIsLeader() && len(e.server.JetStreamClusterPeers()) == len(all)
+		})
 	})
+	return all
+}
+
+// makeCluster makes the servers of newCluster, and starts none.
+func makeCluster(t *testing.T, change ...func(*server.Options)) []*external {
+	t.Helper()
+	all := make([]*external, 3)
+	var routes []*url.URL
+	for i := range all {
+		port := freePort(t)
+		routes = append(routes, &url.URL{Scheme: "nats", Host: fmt.Sprintf("127.0.0.1:%d", port)})
+		all[i] = makeExternal(t, append(change, func(o *server.Options) {
+			o.ServerName, o.Port, o.SyncAlways = fmt.Sprintf("s%d", i), freePort(t), true
+			o.Cluster = server.ClusterOpts{Name: "cluster", Host: "127.0.0.1", Port: port}
+		})...)
+	}
+	for _, e := range all {
+		e.options.Routes = routes
+	}
 	return all
 }
 

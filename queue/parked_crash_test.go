@@ -243,6 +243,8 @@ func (l *leg) idle() bool {
 
 // check wants all of it judged once.
 func (j *journey) check(s *store) {
+	// Who drops a message puts it where the record has just said that it is: by then that may be one too many, and is dropped.
+	await(j.t, "nothing is left on the queues", func() bool { return len(messages(j.t, s.Queue, "jobs")) == 0 })
 	for id, yes := range j.accepted {
 		if !yes {
 			j.t.Errorf("drop %s was not accepted", id)
@@ -253,9 +255,6 @@ func (j *journey) check(s *store) {
 	}
 	if puts := j.platform.puts.Load(); puts != 1 {
 		j.t.Errorf("the platform got the bytes %d times", puts)
-	}
-	if left := messages(j.t, s.Queue, "jobs"); len(left) > 0 {
-		j.t.Errorf("left on the queues: %v", left)
 	}
 	if job := jobOf(j.t, s.Queue, atA); job.State != queue.Judged || job.At != "" || len(job.Passed) > 0 || len(job.Drops) != len(j.accepted) {
 		j.t.Errorf("record %s", pretty(j.t, job.Job))

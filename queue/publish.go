@@ -85,8 +85,11 @@ func (q *Queue) publish(ctx context.Context, w write) (seq uint64, unsure bool, 
 			return 0, unsure, fmt.Errorf("%w: %w", ErrFull, err)
 		case !isTransient(err):
 			return 0, unsure, fmt.Errorf("publish %s: %w", w.subject, q.conn.explain(err))
+		case isInProcess(err):
+			wait = processTime
+		default:
+			unsure = true
 		}
-		unsure = true
 		if !told && time.Since(began) > quietTime {
 			told = true
 			q.Log.Warn("NATS has not taken a message so far; it is tried on", "subject", w.subject, "error", err)
@@ -98,6 +101,9 @@ func (q *Queue) publish(ctx context.Context, w write) (seq uint64, unsure bool, 
 		}
 	}
 }
+
+// processTime is about what it takes to copy a message to replicas.
+const processTime = 10 * time.Millisecond
 
 // quietTime is how long nothing is said of a message that NATS does not take: restarts take seconds.
 const quietTime = 15 * time.Second
@@ -128,16 +134,15 @@ func apiError(err error) (*jetstream.APIError, bool) {
 
 func isConflict(err error) bool {
 	e, ok := apiError(err)
-	return ok && (e.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence ||
-		e.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant)
+	return ok && e.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence
 }
 
-// Codes of nats-server's errors.json that nats.go does not name.
-const (
-	errCodeInsufficientResources = 10023
-	errCodeStorageExceeded       = 10047
-	errCodeStoreFailed           = 10077 // "maximum bytes exceeded" of a stream with DiscardNew, or a failed write
-)
+// isInProcess reports whether a write was refused because another one to the same subject is being copied to the replicas. That
+// may come to nothing, if the server that leads is lost meanwhile: so it is no conflict yet.
+func isInProcess(err error) bool {
+	e, ok := apiError(err)
+	return ok && e.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant
+}
 
 func isFull(err error) bool {
 	e, ok := apiError(err)
@@ -145,7 +150,7 @@ func isFull(err error) bool {
 		return false
 	}
 	switch e.ErrorCode {
-	case errCodeInsufficientResources, errCodeStorageExceeded, errCodeStoreFailed:
+	case errCodeInsufficientResources, errCodeStorageExceeded, errCodeStoreFailed, errCodeAccountExceeded:
 		return true
 	}
 	return false
@@ -155,7 +160,7 @@ func isFull(err error) bool {
 // of the connection.
 func isTransient(err error) bool {
 	if e, ok := apiError(err); ok {
-		return e.Code == 503
+		return passing(e)
 	}
 	return !errors.Is(err, nats.ErrConnectionClosed) && !errors.Is(err, nats.ErrMaxPayload)
 }

@@ -120,7 +120,7 @@ func Open(ctx context.Context, conn *Conn, o Options) (*Queue, error) {
 		return nil, err
 	}
 	q := &Queue{Options: o, ns: o.Namespace, conn: conn, js: js}
-	err = q.persist(ctx, func() error {
+	err = q.Persist(ctx, func(ctx context.Context) error {
 		_, err := js.AccountInfo(ctx)
 		return err
 	})
@@ -128,28 +128,42 @@ func Open(ctx context.Context, conn *Conn, o Options) (*Queue, error) {
 		return nil, explainNoJetStream(conn.explain(err))
 	}
 	for _, step := range []func(context.Context) error{q.bind, q.setUp} {
-		if err := q.persist(ctx, func() error { return step(ctx) }); err != nil {
+		if err := q.Persist(ctx, step); err != nil {
 			return nil, conn.explain(err)
 		}
 	}
 	return q, nil
 }
 
-// persist does something again while NATS does not answer, until ctx ends. That the server has said no is an answer, be it by
-// not answering a user who lacks a permission.
-func (q *Queue) persist(ctx context.Context, do func() error) error {
+// Persist does something again while NATS does not answer, or its servers have not found together, until ctx ends. What is done
+// has to allow that some of it was done before. That the server has said no is an answer, be it by not answering a user who
+// lacks a permission.
+func (q *Queue) Persist(ctx context.Context, do func(context.Context) error) error {
+	undated, cancel := withoutDeadline(ctx)
+	defer cancel()
 	for told := false; ; told = true {
-		err := do()
+		err := do(undated)
 		away := errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) || !q.conn.IsConnected() && !q.conn.IsClosed()
-		if err == nil || !away || ctx.Err() != nil || q.conn.denied.Load() != nil {
+		if err == nil || !away && !unready(err) || ctx.Err() != nil || q.conn.denied.Load() != nil {
 			return err
 		}
 		if !told {
-			q.Log.Warn("NATS does not answer; waiting for it", "error", err)
+			q.Log.Warn("NATS cannot do it yet; waiting for it", "error", err)
 		}
 		if pause(ctx, 250*time.Millisecond) != nil {
 			return err
 		}
+	}
+}
+
+// withoutDeadline returns a context that ends when ctx does, and of which nobody can tell when that will be: an answer that is
+// lost would be waited for until then, instead of for the time that a request has.
+func withoutDeadline(ctx context.Context) (context.Context, func()) {
+	undated, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
+	return undated, func() {
+		stop()
+		cancel(nil)
 	}
 }
 
@@ -164,16 +178,6 @@ func checkVersion(v string) error {
 	}
 	return fmt.Errorf("the NATS server is version %q; %d.%d or later is needed (per-message TTLs): upgrade it",
 		v, minVersion[0], minVersion[1])
-}
-
-func explainNoJetStream(err error) error {
-	switch {
-	case errors.Is(err, jetstream.ErrJetStreamNotEnabled):
-		return fmt.Errorf("the NATS server has no JetStream: start it with -js or a jetstream{} block: %w", err)
-	case errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
-		return fmt.Errorf("JetStream is not enabled for this NATS account: enable it in the account's configuration: %w", err)
-	}
-	return fmt.Errorf("ask the NATS server for JetStream: %w", err)
 }
 
 func (q *Queue) setUp(ctx context.Context) error {
@@ -204,7 +208,7 @@ func (q *Queue) setUp(ctx context.Context) error {
 	}
 	for _, stage := range []Stage{Upload, Await} {
 		if _, err := q.consumer(ctx, stage, ""); err != nil {
-			return err
+			return q.advise(err, jobs)
 		}
 	}
 	if q.ledger, err = q.bucket(ctx, "ledger", ledgerBytes, jetstream.DefaultPersistMode); err != nil {
@@ -214,13 +218,14 @@ func (q *Queue) setUp(ctx context.Context) error {
 	// An entry of the registry may be lost in a crash: its file is then hashed and submitted once more, as the same
 	// drop. So it need not wait for the disk, which has enough to do.
 	lazily := jetstream.AsyncPersistMode
-	if q.Replicas > 1 { // replicas do not allow it, and are lazy anyway
+	if q.Replicas > 1 || q.clustered() { // replicas do not allow it, and are lazy anyway; and it can never be changed
 		lazily = jetstream.DefaultPersistMode
 	}
 	if q.files, err = q.bucket(ctx, "files", filesBytes, lazily); err != nil {
 		return err
 	}
 	q.rooms.files, q.groups.files = &room{stream: q.files}, q.groupFor(q.files)
+	q.warnOfOneCopy()
 	return nil
 }
 
@@ -235,16 +240,8 @@ func (q *Queue) bucket(ctx context.Context, name string, bytes int64, persist je
 		MaxMsgsPerSubject: 1, AllowRollup: true, DenyDelete: true,
 		AllowMsgTTL: true, SubjectDeleteMarkerTTL: time.Minute,
 		AllowAtomicPublish: persist != jetstream.AsyncPersistMode, // which excludes it
-		AllowDirect:        q.Replicas == 1,                       // a replica that lags behind would tell what a job was
+		AllowDirect:        true,                                  // as long as it has one copy
 	})
-}
-
-func (q *Queue) stream(ctx context.Context, cfg jetstream.StreamConfig) (jetstream.Stream, error) {
-	s, err := q.js.CreateOrUpdateStream(ctx, cfg)
-	if err != nil {
-		return nil, fmt.Errorf("create stream %s (%d replicas, %d MB): %w", cfg.Name, cfg.Replicas, cfg.MaxBytes>>20, err)
-	}
-	return s, nil
 }
 
 // bind ties the store to its platform: the verdicts and media ids of one mean nothing at another.

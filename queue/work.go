@@ -92,14 +92,18 @@ func (q *Queue) redeliver(ctx context.Context, stage Stage) error {
 	return nil
 }
 
+// pulse is how often the broker shows a sign of life to whoever waits for a message. Of a cluster's server that is lost, with the
+// request that waited there, nobody else tells: the request is made again after two of them.
+const pulse = 2 * time.Second
+
 // slot works on one job at a time. It asks the broker for one only when it is free, so that none waits in this
 // process unattended.
 func (q *Queue) slot(ctx, hard context.Context, p Pool) error {
 	var deliveries jetstream.MessagesContext
-	err := q.persist(ctx, func() error {
+	err := q.Persist(ctx, func(ctx context.Context) error {
 		c, err := q.consumer(ctx, p.Stage, p.Host)
 		if err == nil {
-			deliveries, err = c.Messages(jetstream.PullMaxMessages(1))
+			deliveries, err = c.Messages(jetstream.PullMaxMessages(1), jetstream.PullHeartbeat(pulse))
 		}
 		return err
 	})

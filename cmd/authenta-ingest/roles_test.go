@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -9,6 +10,7 @@ import (
 	"runtime/metrics"
 	"runtime/pprof"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -17,23 +19,46 @@ import (
 )
 
 // The test binary is also the broker of a fleet, so that it can be killed: with this variable set it is a nats-server on
-// that port, with its store in that folder.
+// that port, with its store in that folder. With ports for routes, its own first, it is one of a cluster.
 const (
-	beTheBroker = "TEST_BE_THE_BROKER"
-	brokerStore = "TEST_BROKER_STORE"
+	beTheBroker  = "TEST_BE_THE_BROKER"
+	brokerStore  = "TEST_BROKER_STORE"
+	brokerRoutes = "TEST_BROKER_ROUTES"
 )
 
 func brokerMain() int {
-	port, err := strconv.Atoi(os.Getenv(beTheBroker))
-	if err == nil {
-		var s *server.Server
-		if s, err = server.NewServer(brokerOptions(port, os.Getenv(brokerStore))); err == nil {
-			s.Start()
-			s.WaitForShutdown()
-		}
-	}
+	err := serveNATS(os.Getenv(beTheBroker), os.Getenv(brokerStore), os.Getenv(brokerRoutes))
 	fmt.Fprintln(os.Stderr, err)
 	return 1
+}
+
+func serveNATS(port, dir, routes string) error {
+	number, err := strconv.Atoi(port)
+	if err != nil {
+		return err
+	}
+	o := brokerOptions(number, dir)
+	if routes != "" {
+		if err := beOneOf(o, strings.Split(routes, ",")); err != nil {
+			return err
+		}
+	}
+	s, err := server.NewServer(o)
+	if err != nil {
+		return err
+	}
+	s.Start()
+	s.WaitForShutdown()
+	return errors.New("the server has ended")
+}
+
+// beOneOf makes a server one of a cluster, whose routes listen on these ports, its own on the first.
+func beOneOf(o *server.Options, ports []string) error {
+	own, err := strconv.Atoi(ports[0])
+	o.ServerName = "broker-" + ports[0]
+	o.Cluster = server.ClusterOpts{Name: "cluster", Host: "127.0.0.1", Port: own}
+	o.Routes = server.RoutesFromStr("nats://127.0.0.1:" + strings.Join(ports, ",nats://127.0.0.1:"))
+	return err
 }
 
 // With findLeaks set, the program looks for goroutines that it has left when it is done, and ends with exitLeak if there

@@ -123,7 +123,7 @@ func run(ctx context.Context, s settings, o runOptions, stdout, stderr io.Writer
 	if err != nil {
 		return stopped(ctx, fmt.Errorf("prepare NATS: %w", err))
 	}
-	if err := broker.recover(ctx, q, log); err != nil {
+	if err := q.Persist(ctx, func(ctx context.Context) error { return broker.recover(ctx, q, log) }); err != nil {
 		return stopped(ctx, err)
 	}
 	d, err := newDaemon(s, q, client, append(s.plan().Targets(s.Dirs...), states), log)
@@ -228,7 +228,11 @@ type daemon struct {
 var errOnceDone = errors.New("done")
 
 func (d *daemon) run(ctx context.Context, once bool) error {
-	from, err := d.queue.End(ctx)
+	var from queue.Position
+	err := d.queue.Persist(ctx, func(ctx context.Context) (err error) {
+		from, err = d.queue.End(ctx)
+		return err
+	})
 	if err != nil {
 		return stopped(ctx, err)
 	}
