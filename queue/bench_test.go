@@ -6,11 +6,14 @@ import (
 	"io/fs"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/authenta/authenta-ingest/queue"
+	"github.com/authenta/authenta-ingest/queue/embedded"
 )
 
 var ended = flag.Int("ended", 20_000, "ended jobs in BenchmarkEndedJobs; a million is what a large newsroom has in two months")
@@ -97,4 +100,44 @@ func fill(b *testing.B, s *store, n int) {
 	}
 	close(next)
 	wg.Wait()
+}
+
+// BenchmarkPassedOn measures what it costs that a file comes to a machine that does not see it: from when a worker has the job
+// in hand until it is the other machine's, one at a time and many.
+func BenchmarkPassedOn(b *testing.B) {
+	for _, slots := range []int{1, 64} {
+		b.Run(fmt.Sprintf("%d at a time", slots), func(b *testing.B) {
+			server, err := embedded.Start(embedded.Options{Dir: b.TempDir(), Listen: embedded.Off, Sync: "always", Log: quiet})
+			if err != nil {
+				b.Fatal(err)
+			}
+			s := &store{t: b, server: server}
+			b.Cleanup(s.close)
+			if s.conn, err = server.Connect(); err != nil {
+				b.Fatal(err)
+			}
+			var writes atomic.Int64
+			s.Queue = openQueue(b, s.conn, step(func(point string) {
+				if strings.HasPrefix(point, "before") {
+					writes.Add(1)
+				}
+			}))
+			var wg sync.WaitGroup
+			for i := range b.N {
+				wg.Go(func() {
+					submit(b, s.Queue, submissionAt("a", fmt.Sprint(i), fmt.Sprintf("/in/%d", i)), queue.AcceptedNew)
+				})
+			}
+			wg.Wait()
+			writes.Store(0)
+			b.ResetTimer()
+			pooling(b, s.Queue, queue.Pool{Stage: queue.Upload, Slots: slots, Handle: passTo("b", "a")})
+			await(b, "all are passed on", func() bool {
+				w, err := s.Waiting(deadline(b))
+				return err == nil && w["a"] == b.N && writes.Load() >= int64(4*b.N)
+			})
+			b.StopTimer()
+			b.ReportMetric(float64(writes.Load())/float64(b.N), "requests-to-write/file")
+		})
+	}
 }

@@ -21,6 +21,8 @@ var (
 
 	ReconcileOlderThan = (*Queue).reconcile
 	Announce           = (*Queue).announce
+	StageOf            = stageOf
+	ClearParked        = (*Queue).clearParked
 
 	Sweep = (*Queue).sweep
 
@@ -53,6 +55,14 @@ func JetStreamOf(q *Queue) jetstream.JetStream { return q.js }
 
 func RecordSubject(q *Queue, key JobKey) string   { return q.ns.record(key) }
 func FileSubject(r *Registry, path string) string { return r.subject(FileKeyOf(path).String()) }
+
+// MakeConsumer makes the consumer of a machine, as whoever first needs it does.
+func MakeConsumer(q *Queue, ctx context.Context, host string) error {
+	_, err := q.consumer(ctx, UploadAt(host), host)
+	return err
+}
+
+func (s Stage) Consumer() string { return s.consumer() }
 
 // Enqueue leaves a job's message on a queue, wherever it should be.
 func Enqueue(q *Queue, ctx context.Context, stage Stage, key JobKey) error {

@@ -94,7 +94,7 @@ func (q *Queue) reconcile(ctx context.Context, age time.Duration) (Mended, error
 		m.Evicted, err = q.evictAll(ctx, old)
 	}
 	if err == nil {
-		err = q.clearParked(ctx)
+		err = q.clearParked(ctx, age)
 	}
 	if err == nil {
 		m.Swept, err = q.sweep(ctx, sweptAge, orphanedAge)

@@ -382,11 +382,18 @@ func rejectAll(t testing.TB, q *queue.Queue, stage queue.Stage, reason queue.Rea
 }
 
 // setAckWait shortens the time after which the broker hands out again what nobody gave a sign of.
-func setAckWait(t testing.TB, q *queue.Queue, d time.Duration) {
+func setAckWait(t testing.TB, q *queue.Queue, d time.Duration, hosts ...string) {
 	t.Helper()
 	ctx := deadline(t)
-	for _, stage := range []queue.Stage{queue.Upload, queue.Await} {
-		c, err := queue.JetStreamOf(q).Consumer(ctx, string(q.Namespace)+"-jobs", string(stage))
+	stages := []queue.Stage{queue.Upload, queue.Await}
+	for _, host := range hosts {
+		if err := queue.MakeConsumer(q, ctx, host); err != nil {
+			t.Fatal(err)
+		}
+		stages = append(stages, queue.UploadAt(host))
+	}
+	for _, stage := range stages {
+		c, err := queue.JetStreamOf(q).Consumer(ctx, string(q.Namespace)+"-jobs", stage.Consumer())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -318,7 +318,7 @@ func (q *Queue) takeFrom(ctx context.Context, subject string) error {
 	if err != nil {
 		return err
 	}
-	return q.enqueue(ctx, r.Job)
+	return q.enqueueAgain(ctx, r.Job)
 }
 
 // announce publishes the terminal message of every drop of an ended job.

@@ -27,7 +27,7 @@ func stuffed(state queue.State) queue.Job {
 		Key: "k-DF-1", Digest: "k", Size: 7, ContentType: "video/mp4", Model: "DF-1", Name: "given-before",
 		State: state, Drops: []queue.Drop{drop("first")}, Answered: []queue.DropID{"earlier"},
 		MediaID: "mid-0", UploadURL: "https://storage.example/0", URLExpires: t1, Abandoned: []string{"older"},
-		Creating: t1, Sending: t1, Asked: t1, Attempts: 3, Refusals: 2, Unanswered: true, Crashes: 4,
+		At: "a", Passed: []string{"b"}, Creating: t1, Sending: t1, Asked: t1, Attempts: 3, Refusals: 2, Unanswered: true, Crashes: 4,
 		QueuedAt: t1, UploadedAt: t1, ResumedAt: t1, EndedAt: t1,
 		Judgement: &queue.Judgement{Outcome: queue.Real}, Fault: &queue.Fault{Reason: queue.Changed}, Stopped: queue.Reserved,
 	}
@@ -44,6 +44,10 @@ var transitions = []struct {
 	{
 		queue.Joined{Drop: drop("second")}, []queue.State{queue.Queued, queue.Reserved, queue.Uploaded},
 		func(j *queue.Job) { j.Drops = append(j.Drops, drop("second")) },
+	},
+	{
+		queue.Offered{}, []queue.State{queue.Queued, queue.Reserved},
+		func(j *queue.Job) { j.At, j.Passed = "", nil },
 	},
 	{
 		queue.CreateStarted{Name: "given-later", At: t2}, []queue.State{queue.Queued},
@@ -66,7 +70,7 @@ var transitions = []struct {
 		func(j *queue.Job) {
 			j.State, j.Creating, j.MediaID, j.UploadedAt = queue.Uploaded, time.Time{}, "mid-1", t2
 			j.Sending, j.Asked, j.UploadURL, j.URLExpires = time.Time{}, time.Time{}, "", time.Time{}
-			j.Unanswered, j.Crashes = false, 0
+			j.Unanswered, j.Crashes, j.At, j.Passed = false, 0, "", nil
 		},
 	},
 	{
@@ -106,7 +110,7 @@ var transitions = []struct {
 		func(j *queue.Job) {
 			j.State, j.UploadedAt = queue.Uploaded, t2
 			j.Sending, j.Asked, j.UploadURL, j.URLExpires = time.Time{}, time.Time{}, "", time.Time{}
-			j.Unanswered, j.Crashes = false, 0
+			j.Unanswered, j.Crashes, j.At, j.Passed = false, 0, "", nil
 		},
 	},
 	{
@@ -131,7 +135,7 @@ var transitions = []struct {
 			j.State, j.Stopped, j.Fault, j.EndedAt = queue.Reserved, "", nil, time.Time{}
 			j.Drops, j.ResumedAt = []queue.Drop{drop("second")}, t2
 			j.Answered = []queue.DropID{"earlier", "first"}
-			j.Refusals, j.Crashes = 0, 0
+			j.Refusals, j.Crashes, j.At, j.Passed = 0, 0, "", nil
 		},
 	},
 	{
@@ -140,7 +144,7 @@ var transitions = []struct {
 			j.State, j.Stopped, j.Fault, j.EndedAt = queue.Queued, "", nil, time.Time{}
 			j.Drops, j.ResumedAt = []queue.Drop{drop("second")}, t2
 			j.Answered = []queue.DropID{"earlier", "first"}
-			j.Refusals, j.Crashes = 0, 0
+			j.Refusals, j.Crashes, j.At, j.Passed = 0, 0, "", nil
 			j.MediaID, j.UploadURL, j.URLExpires = "", "", time.Time{}
 			j.Abandoned = []string{"older", "mid-0"}
 			j.Sending, j.Asked, j.UploadedAt, j.Unanswered = time.Time{}, time.Time{}, time.Time{}, false

@@ -247,7 +247,7 @@ func (q *Queue) decide(ctx context.Context, p Pool, key JobKey, msg jetstream.Ms
 		q.discard(ctx, r.Job, r.Drops...)
 		return Done()
 	case r.stage() != p.Stage:
-		if err := q.enqueue(ctx, r.Job); err != nil {
+		if err := q.enqueueAgain(ctx, r.Job); err != nil {
 			return RetryAfter(time.Second)
 		}
 		return Done()
@@ -366,7 +366,7 @@ func (q *Queue) mend(ctx context.Context, key JobKey) error {
 	if err != nil {
 		return err
 	}
-	return q.enqueue(ctx, r.Job)
+	return q.enqueueAgain(ctx, r.Job) // mostly it is there
 }
 
 // send has the job's message go to another queue by an event.

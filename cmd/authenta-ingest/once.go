@@ -29,7 +29,7 @@ func (d *daemon) untilDone(ctx context.Context) error {
 	for {
 		if depths, err := d.queue.Depths(ctx); err == nil { // without an answer there is nothing to say yet
 			d.report.progress(depths)
-			if err := d.done(depths); err != nil {
+			if err := d.done(ctx, depths); err != nil {
 				return err
 			}
 		}
@@ -42,7 +42,7 @@ func (d *daemon) untilDone(ctx context.Context) error {
 }
 
 // done returns the end of the program if nothing is left that it should wait for; n is what is on the queue.
-func (d *daemon) done(n queue.Depths) error {
+func (d *daemon) done(ctx context.Context, n queue.Depths) error {
 	works := d.cluster.Self.Role.Works()
 	open := 0
 	for _, s := range d.sources {
@@ -51,7 +51,7 @@ func (d *daemon) done(n queue.Depths) error {
 	}
 	switch {
 	case n != (queue.Depths{}) && works:
-		return d.paused(n)
+		return d.held(ctx, n)
 	case open == 0:
 		return errOnceDone
 	case n == (queue.Depths{}):
@@ -60,7 +60,41 @@ func (d *daemon) done(n queue.Depths) error {
 		return &exitError{exitPaused, fmt.Errorf("no worker is there: %d files wait for their verdicts; "+
 			"start one (INGEST_ROLE=worker), and the next run does with the files what is to be done with them", n.Upload+n.Await)}
 	}
-	return d.paused(n)
+	return d.held(ctx, n)
+}
+
+// held returns the end of the program if nothing on the queue can go on until a person does something: to the account, or on
+// another machine.
+func (d *daemon) held(ctx context.Context, n queue.Depths) error {
+	files, waits := d.stranded(ctx)
+	if waits != nil && n.Await == 0 && n.Upload <= files {
+		return &exitError{exitPaused, waits}
+	}
+	n.Upload -= min(files, n.Upload)
+	err := d.paused(n)
+	if e, paused := errors.AsType[*exitError](err); paused && waits != nil {
+		e.err = errors.Join(e.err, waits)
+	}
+	return err
+}
+
+// stranded counts the files that wait for machines on which nobody works, once all who work have looked for them. The error
+// says which those are.
+func (d *daemon) stranded(ctx context.Context) (files int, waits error) {
+	if !d.offers.settled(workersNow(d.cluster)) {
+		return 0, nil
+	}
+	waiting, err := d.cluster.Waiting(ctx)
+	if err != nil {
+		return 0, nil
+	}
+	for _, w := range waiting {
+		if !w.Works {
+			waits = errors.Join(waits, errors.New(waitingLine(w)))
+			files += w.Files
+		}
+	}
+	return files, waits
 }
 
 // paused returns the end of the program if nothing on the queue can go on until a person does something.

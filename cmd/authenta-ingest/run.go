@@ -137,6 +137,10 @@ func run(ctx context.Context, s settings, o runOptions, stdout, stderr io.Writer
 	}
 	d.broker = broker
 	log.Info(d.doing(), "folders", strings.Join(d.cluster.Dirs, ", "), "role", s.Role, "platform", platform, "nats", broker.address)
+	if s.Role == control.RoleWatcher {
+		log.Info("no worker but those on this machine may be able to read what is in these folders: "+
+			"let others see them under the same paths, or set INGEST_STAGE=store", "machine", s.filesAt())
+	}
 	d.report = newReport(q, o, stdout, stderr, log)
 	return d.run(ctx, o.once)
 }
@@ -159,7 +163,7 @@ func newDaemon(s settings, q *queue.Queue, client *authenta.Client, exclude []st
 	})
 	if s.Role.Works() {
 		d.worker = worker.New(worker.Options{
-			Queue: q, Client: client, Cluster: d.cluster, Credentials: s.keys().read, Uploads: s.Uploads,
+			Queue: q, Client: client, Cluster: d.cluster, Host: s.filesAt(), Credentials: s.keys().read, Uploads: s.Uploads,
 			InFlight: s.InFlight, PollTimeout: s.PollTimeout, Grace: s.Drain * 2 / 3, Log: log,
 		})
 	}
@@ -173,7 +177,8 @@ func newWatcher(s settings, q *queue.Queue, exclude []string, log *slog.Logger) 
 	}
 	return watcher.New(watcher.Options{
 		Queue: q, Dirs: s.Dirs, Exclude: exclude, Models: s.models(),
-		Settle: s.Settle, Rescan: s.Rescan, Filter: files, After: s.plan(), Poll: s.PollDirs, Stage: s.Stage == stageStore, FollowSymlinks: s.FollowSymlinks, Host: s.Host, Log: log,
+		Settle: s.Settle, Rescan: s.Rescan, Filter: files, After: s.plan(), Poll: s.PollDirs, Stage: s.Stage == stageStore,
+		FollowSymlinks: s.FollowSymlinks, Host: s.Host, Machine: s.filesAt(), Log: log,
 	})
 }
 
@@ -216,6 +221,7 @@ type daemon struct {
 	sources []source       // none: it only works
 	report  *report
 	broker  *broker
+	offers  offers
 	log     *slog.Logger
 }
 
@@ -258,6 +264,7 @@ func (d *daemon) run(ctx context.Context, once bool) error {
 		part("watcher", s.Run)
 	}
 	part("upkeep", d.upkeep)
+	part("offers", func(ctx context.Context) error { return d.offer(ctx, once) })
 	part("report, cluster or broker", func(ctx context.Context) error {
 		select {
 		case <-ctx.Done():

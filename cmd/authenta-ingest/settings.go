@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/url"
 	"os"
 	"reflect"
@@ -62,7 +63,7 @@ type settings struct {
 	MaxDepth         int           `envconfig:"INGEST_MAX_DEPTH" desc:"how many folders deep files count: 1 is the watched folder alone, 0 is no limit"`
 	DoneSuffix       string        `envconfig:"INGEST_DONE_SUFFIX" desc:"with .done, clip.mp4 counts only once clip.mp4.done is there too"`
 	FollowSymlinks   bool          `envconfig:"INGEST_FOLLOW_SYMLINKS" default:"false" desc:"take what symbolic links in a watched folder lead to, as far as that is in the folder too"`
-	Host             string        `envconfig:"INGEST_HOST" desc:"name of this machine, if several share an external NATS and watch different disks under the same path; it must not change"`
+	Host             string        `envconfig:"INGEST_HOST" desc:"name of this machine, as others are told where files are: its host name if nothing is said. Set it if several share an external NATS and watch different disks under the same path, or if the host name does not stay (containers); it must not change"`
 	After            string        `envconfig:"INGEST_AFTER" default:"keep" desc:"what becomes of a file once its verdict is on its stream: keep, delete or move:DIR"`
 	AfterFail        string        `envconfig:"INGEST_AFTER_FAIL" default:"keep" desc:"likewise, of one that could not be judged"`
 	Sidecar          string        `envconfig:"INGEST_SIDECAR" default:"off" desc:"on writes the verdict beside the file, as NAME.verdict.json; a folder writes it there"`
@@ -370,6 +371,20 @@ func (s settings) filter() (*filter.Filter, error) {
 
 // machine is the name under which the cluster knows this machine.
 func (s settings) machine() string { return cmp.Or(s.Host, control.Machine()) }
+
+// shared reports whether processes on other machines may use the same NATS.
+func (s settings) shared() bool {
+	host, _, err := net.SplitHostPort(s.NATSListen)
+	return s.NATSURL != "" || err == nil && !embedded.Loopback(host)
+}
+
+// filesAt is the machine whose processes see the files that this one sees; empty: all who share the queue are on it.
+func (s settings) filesAt() string {
+	if !s.shared() {
+		return ""
+	}
+	return s.machine()
+}
 
 // server is how the external NATS is reached.
 func (s settings) server() queue.Server {

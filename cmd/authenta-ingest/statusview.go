@@ -20,6 +20,9 @@ func writeStatus(w io.Writer, s control.Status) error {
 	}
 	row("platform", "%s", s.Platform)
 	row("queued", "%d to upload", s.Queued)
+	for i, h := range s.Waiting {
+		row(first(i, "waiting"), "%s", waitingLine(h))
+	}
 	row("in flight", "%d awaiting a result", s.Awaiting)
 	row("intake", "%s", intakeLine(s.Intake))
 	row("uploads", "%s", gateLine(s.Uploads, s.At))
@@ -37,6 +40,14 @@ func writeStatus(w io.Writer, s control.Status) error {
 		row(first(i, "last failures"), "%s  %s  %s  %s: %s", f.FailedAt.Local().Format(time.DateTime), failureKey(f), f.Name, f.Reason, oneLine(f.Message))
 	}
 	return table.Flush()
+}
+
+// waitingLine says what waits for a machine.
+func waitingLine(h control.HostStatus) string {
+	if h.Works {
+		return fmt.Sprintf("%d files for the workers on %s", h.Files, h.Host)
+	}
+	return fmt.Sprintf("%d files for a worker on %s, where none runs", h.Files, h.Host)
 }
 
 // failureKey is what a person may give to 'retry'.

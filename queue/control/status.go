@@ -15,8 +15,9 @@ type Status struct {
 	At        time.Time       `json:"at"`
 	Namespace string          `json:"namespace"`
 	Platform  string          `json:"platform"`
-	Queued    int             `json:"queued"`   // files that wait for their upload, or are uploaded now
-	Awaiting  int             `json:"awaiting"` // media whose result is awaited
+	Queued    int             `json:"queued"`            // files that wait for their upload, or are uploaded now
+	Awaiting  int             `json:"awaiting"`          // media whose result is awaited
+	Waiting   []HostStatus    `json:"waiting,omitempty"` // of the queued ones, those for workers of single machines
 	Intake    IntakeStatus    `json:"intake"`
 	Uploads   GateStatus      `json:"uploads"`
 	Polls     GateStatus      `json:"polls"`
@@ -25,6 +26,13 @@ type Status struct {
 	Workers   []Member        `json:"workers"`
 	Failures  []queue.Failure `json:"failures"` // the last ones, newest first
 	Mended    queue.Mended    `json:"mended"`   // since the store is there
+}
+
+// A HostStatus says what waits for the workers of a machine, because others cannot read it.
+type HostStatus struct {
+	Host  string `json:"host"`
+	Files int    `json:"files"` // under one model each
+	Works bool   `json:"works"` // whether one runs there
 }
 
 // An IntakeStatus says whether files are taken in.
@@ -73,9 +81,13 @@ func (c *Cluster) Status(ctx context.Context) (Status, error) {
 	if err != nil {
 		return Status{}, err
 	}
+	waiting, err := c.Waiting(ctx)
+	if err != nil {
+		return Status{}, err
+	}
 	s := Status{
 		At: now(), Namespace: string(c.Queue.Namespace), Platform: c.Queue.Platform,
-		Queued: depths.Upload, Awaiting: depths.Await,
+		Queued: depths.Upload, Awaiting: depths.Await, Waiting: waiting,
 		Uploads: gateStatus(c.Uploads.State()), Polls: gateStatus(c.Polls.State()),
 		Budget: c.Budget.Counts().status(depths.Await), Rates: Rates{c.MutationRate, c.QueryRate},
 		Workers: c.Members(), Failures: failures, Mended: mended,

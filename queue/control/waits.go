@@ -1,6 +1,8 @@
 package control
 
 import (
+	"context"
+	"maps"
 	"slices"
 	"time"
 )
@@ -16,6 +18,19 @@ type HostEvent struct {
 // Works reports whether somebody works on a machine.
 func (c *Cluster) Works(host string) bool {
 	return slices.ContainsFunc(c.Workers(), func(m Member) bool { return m.Host == host })
+}
+
+// Waiting tells what waits for the workers of single machines, in the order of their names.
+func (c *Cluster) Waiting(ctx context.Context) ([]HostStatus, error) {
+	waiting, err := c.Queue.Waiting(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var list []HostStatus
+	for _, host := range slices.Sorted(maps.Keys(waiting)) {
+		list = append(list, HostStatus{Host: host, Files: waiting[host], Works: c.Works(host)})
+	}
+	return list, nil
 }
 
 // Await takes note that a file waits for a machine, and says so if nobody works there: once, until somebody does.

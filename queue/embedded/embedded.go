@@ -48,7 +48,7 @@ func (o Options) Check() error {
 		host, port, err := net.SplitHostPort(o.Listen)
 		if n, errPort := strconv.Atoi(port); err != nil || errPort != nil || n < 0 || n > 65535 {
 			mistakes = append(mistakes, fmt.Errorf("INGEST_NATS_LISTEN=%q: want host:port, or off", o.Listen))
-		} else if !loopback(host) && o.Token == "" {
+		} else if !Loopback(host) && o.Token == "" {
 			mistakes = append(mistakes, fmt.Errorf("INGEST_NATS_LISTEN=%q would be open to other machines: "+
 				"set INGEST_NATS_TOKEN, or listen on 127.0.0.1", o.Listen))
 		}
@@ -59,7 +59,8 @@ func (o Options) Check() error {
 	return errors.Join(mistakes...)
 }
 
-func loopback(host string) bool {
+// Loopback reports whether an address without its port is reached from this machine only.
+func Loopback(host string) bool {
 	if host == "localhost" {
 		return true
 	}
