@@ -29,6 +29,15 @@ func (q *Queue) PutIn(ctx context.Context, r io.Reader) (uri string, err error) 
 	return ObjectURI(q.MediaBucket(), name), nil
 }
 
+// TakeBack removes a file that was put in and could not be handed in.
+func (q *Queue) TakeBack(ctx context.Context, uri string) error {
+	_, name, err := ObjectName(uri)
+	if err != nil {
+		return err
+	}
+	return q.Unstage(ctx, name)
+}
+
 // HandIn publishes a message for the intake, and returns the id of its drop when it is durable.
 func (q *Queue) HandIn(ctx context.Context, header nats.Header, data []byte) (DropID, error) {
 	m := nats.NewMsg(q.ns.subject("intake"))

@@ -76,6 +76,9 @@ func (q *Queue) openIntake(ctx context.Context, host string, n Named) (*Intake, 
 	if _, _, err = q.publish(ctx, w); err != nil {
 		return nil, err
 	}
+	if _, err := q.media.make(ctx, q); err != nil { // for those who hand files in; whoever needs it tries again
+		q.Log.Warn("there is no bucket for what messages bring so far", "error", err)
+	}
 	wanted, err := q.wantedSubjects(ctx)
 	for err == nil {
 		var in *Intake

@@ -37,6 +37,7 @@ type Drop struct {
 	Host     string    `json:"host,omitempty"` // the machine whose processes see the file at URI; empty: whoever works does
 	Name     string    `json:"name"`
 	Meta     Meta      `json:"meta,omitempty"`
+	With     []DropID  `json:"with,omitempty"`   // the drops of the same arrival under other models
 	Staged   string    `json:"staged,omitempty"` // the object of the staging bucket that has its bytes; empty: they are at URI only
 	File     FileID    `json:"file"`             // the version that was hashed
 	QueuedAt time.Time `json:"queued_at"`

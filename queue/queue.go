@@ -140,6 +140,16 @@ func Open(ctx context.Context, conn *Conn, o Options) (*Queue, error) {
 	return q, nil
 }
 
+// Attach returns a queue for those who hand files in and read answers. It makes no streams, and has jobs neither submitted nor worked on.
+func Attach(conn *Conn, o Options) (*Queue, error) {
+	o = o.withDefaults()
+	js, err := jetstream.New(conn.Conn, jetstream.WithDefaultTimeout(5*time.Second))
+	if err != nil {
+		return nil, err
+	}
+	return &Queue{Options: o, ns: o.Namespace, conn: conn, js: js, media: newMedia()}, nil
+}
+
 // Persist does something again while NATS does not answer, or its servers have not found together, until ctx ends. What is done
 // has to allow that some of it was done before. That the server has said no is an answer, be it by not answering a user who
 // lacks a permission.

@@ -412,6 +412,6 @@ func (f Failure) job() Job {
 func (h Head) job(at time.Time) Job {
 	return Job{
 		Key: KeyOf(h.Digest, h.Model), Digest: h.Digest, Size: h.Size, ContentType: h.ContentType, Model: h.Model, MediaID: h.MediaID,
-		Drops: []Drop{{ID: h.ID, RetryOf: h.RetryOf, URI: h.URI, Name: h.Name, Meta: h.Meta, QueuedAt: at}}, QueuedAt: at,
+		Drops: []Drop{{ID: h.ID, RetryOf: h.RetryOf, URI: h.URI, Name: h.Name, Meta: h.Meta, With: h.With, QueuedAt: at}}, QueuedAt: at,
 	}
 }

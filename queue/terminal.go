@@ -6,16 +6,17 @@ import (
 
 // A Head is what every terminal message begins with: which drop it answers, and what was judged.
 type Head struct {
-	ID          DropID `json:"id"`
-	RetryOf     DropID `json:"retry_of,omitempty"` // the drop whose failure was retried
-	URI         string `json:"uri"`
-	Name        string `json:"name"`
-	Meta        Meta   `json:"meta"`
-	Digest      Digest `json:"sha256"`
-	Size        int64  `json:"size"`
-	ContentType string `json:"content_type"`
-	Model       Model  `json:"model"`
-	MediaID     string `json:"mid"`
+	ID          DropID   `json:"id"`
+	RetryOf     DropID   `json:"retry_of,omitempty"` // the drop whose failure was retried
+	URI         string   `json:"uri"`
+	Name        string   `json:"name"`
+	Meta        Meta     `json:"meta"`
+	With        []DropID `json:"with,omitempty"` // the drops of the same arrival under other models; each has its own answer
+	Digest      Digest   `json:"sha256"`
+	Size        int64    `json:"size"`
+	ContentType string   `json:"content_type"`
+	Model       Model    `json:"model"`
+	MediaID     string   `json:"mid"`
 }
 
 // A Verdict is the message on <ns>.verdicts.<model>.<outcome>.
@@ -48,7 +49,7 @@ func (j Job) head(d Drop) Head {
 		meta = Meta{}
 	}
 	return Head{
-		ID: d.ID, RetryOf: d.RetryOf, URI: d.URI, Name: d.Name, Meta: meta,
+		ID: d.ID, RetryOf: d.RetryOf, URI: d.URI, Name: d.Name, Meta: meta, With: d.With,
 		Digest: j.Digest, Size: j.Size, ContentType: j.ContentType, Model: j.Model, MediaID: j.MediaID,
 	}
 }

@@ -193,6 +193,13 @@ func gatesOf(args []string) string {
 
 // ask connects to the NATS of a running daemon and lets do ask it.
 func ask(cmd *cobra.Command, do func(context.Context, control.Remote) error) error {
+	return withNATS(cmd, func(ctx context.Context, s settings, conn *queue.Conn) error {
+		return do(ctx, control.Remote{Conn: conn.Conn, Namespace: queue.Namespace(s.Namespace)})
+	})
+}
+
+// withNATS connects to the NATS of a running daemon. An error of do that says nothing of the exit code is a failure.
+func withNATS(cmd *cobra.Command, do func(context.Context, settings, *queue.Conn) error) error {
 	s, _ := parseSettings() // a daemon can be asked though its folders are gone, and the like
 	mistakes := &mistakes{}
 	s.checkNATS(mistakes)
@@ -207,10 +214,11 @@ func ask(cmd *cobra.Command, do func(context.Context, control.Remote) error) err
 		return &exitError{exitFailure, err}
 	}
 	defer conn.Close()
-	if err := do(cmd.Context(), control.Remote{Conn: conn.Conn, Namespace: queue.Namespace(s.Namespace)}); err != nil {
+	err = do(cmd.Context(), s, conn)
+	if _, said := errors.AsType[*exitError](err); err != nil && !said {
 		return &exitError{exitFailure, err}
 	}
-	return nil
+	return err
 }
 
 // dialTime is how long a command waits for NATS.

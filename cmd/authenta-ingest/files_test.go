@@ -29,7 +29,7 @@ import (
 // first, "b" what is there after it; each word is the answer to one drop, of the content whose digest it names.
 type change struct {
 	name string // and the file's: the platform tells it back
-	do   func(f *subject) error
+	do   func(f *altering) error
 
 	early  string // before it was hashed: nothing was accepted yet
 	queued string // hashed, and not opened for its upload yet
@@ -42,21 +42,21 @@ const either = "a:verdict a:verdict|a:changed a:verdict"
 
 // Once a file is open, only what happens to its bytes matters. Once the platform has them, nothing does.
 var changes = []change{
-	{"in place", (*subject).overwrite, "b:verdict", "a:changed b:verdict", "a:changed b:verdict", "a:verdict b:verdict"},
-	{"shrunk", (*subject).shrink, "b:verdict", "a:changed b:verdict", "a:changed b:verdict", "a:verdict b:verdict"},
-	{"grown", (*subject).grow, "b:verdict", "a:changed b:verdict", "a:changed b:verdict", "a:verdict b:verdict"},
-	{"replaced", (*subject).replace, "b:verdict", "a:changed b:verdict", "a:verdict b:verdict", "a:verdict b:verdict"},
-	{"touched", (*subject).touch, "a:verdict", either, "a:verdict a:verdict", "a:verdict a:verdict"},
-	{"same again", (*subject).replaceBySame, "a:verdict", either, "a:verdict a:verdict", "a:verdict a:verdict"},
-	{"gone", (*subject).remove, "", "a:unreadable", "a:verdict", "a:verdict"},
-	{"no permission", (*subject).forbid, ":unreadable", "a:unreadable", "a:verdict", "a:verdict"},
-	{"a symlink", (*subject).link, "", "a:changed", "a:verdict", "a:verdict"},
-	{"a folder", (*subject).folder, "", "a:changed", "a:verdict", "a:verdict"},
-	{"a pipe", (*subject).pipe, "", "a:changed", "a:verdict", "a:verdict"},
+	{"in place", (*altering).overwrite, "b:verdict", "a:changed b:verdict", "a:changed b:verdict", "a:verdict b:verdict"},
+	{"shrunk", (*altering).shrink, "b:verdict", "a:changed b:verdict", "a:changed b:verdict", "a:verdict b:verdict"},
+	{"grown", (*altering).grow, "b:verdict", "a:changed b:verdict", "a:changed b:verdict", "a:verdict b:verdict"},
+	{"replaced", (*altering).replace, "b:verdict", "a:changed b:verdict", "a:verdict b:verdict", "a:verdict b:verdict"},
+	{"touched", (*altering).touch, "a:verdict", either, "a:verdict a:verdict", "a:verdict a:verdict"},
+	{"same again", (*altering).replaceBySame, "a:verdict", either, "a:verdict a:verdict", "a:verdict a:verdict"},
+	{"gone", (*altering).remove, "", "a:unreadable", "a:verdict", "a:verdict"},
+	{"no permission", (*altering).forbid, ":unreadable", "a:unreadable", "a:verdict", "a:verdict"},
+	{"a symlink", (*altering).link, "", "a:changed", "a:verdict", "a:verdict"},
+	{"a folder", (*altering).folder, "", "a:changed", "a:verdict", "a:verdict"},
+	{"a pipe", (*altering).pipe, "", "a:changed", "a:verdict", "a:verdict"},
 }
 
-// A subject is the file that a change is tried on.
-type subject struct {
+// An altering is the file that a change is tried on.
+type altering struct {
 	change
 	path string
 	size int64
@@ -68,7 +68,7 @@ type subject struct {
 }
 
 // alter makes the change, once.
-func (f *subject) alter() {
+func (f *altering) alter() {
 	f.once.Do(func() {
 		f.fault = f.do(f)
 		f.b = digestOf(f.path)
@@ -77,7 +77,7 @@ func (f *subject) alter() {
 }
 
 // concluded reports whether the change was made, and what it left was judged, by what the program has printed.
-func (f *subject) concluded(printed string) bool {
+func (f *altering) concluded(printed string) bool {
 	if !f.done.Load() {
 		return false
 	}
@@ -85,12 +85,12 @@ func (f *subject) concluded(printed string) bool {
 }
 
 // forbidden reports whether nobody may read the file.
-func (f *subject) forbidden() bool {
+func (f *altering) forbidden() bool {
 	info, err := os.Stat(f.path)
 	return err == nil && info.Mode().Perm() == 0
 }
 
-func (f *subject) overwrite() error {
+func (f *altering) overwrite() error {
 	file, err := os.OpenFile(f.path, os.O_WRONLY, 0)
 	if err != nil {
 		return err
@@ -100,9 +100,9 @@ func (f *subject) overwrite() error {
 	return err
 }
 
-func (f *subject) shrink() error { return os.Truncate(f.path, f.size/2) }
+func (f *altering) shrink() error { return os.Truncate(f.path, f.size/2) }
 
-func (f *subject) grow() error {
+func (f *altering) grow() error {
 	file, err := os.OpenFile(f.path, os.O_WRONLY|os.O_APPEND, 0)
 	if err != nil {
 		return err
@@ -112,7 +112,7 @@ func (f *subject) grow() error {
 	return err
 }
 
-func (f *subject) replace() error {
+func (f *altering) replace() error {
 	next := f.beside()
 	data := append(picture(0), f.name+" b"...)
 	if err := os.WriteFile(next, data, 0o644); err != nil {
@@ -121,10 +121,10 @@ func (f *subject) replace() error {
 	return os.Rename(next, f.path)
 }
 
-func (f *subject) touch() error { return os.Chtimes(f.path, time.Time{}, time.Now()) }
+func (f *altering) touch() error { return os.Chtimes(f.path, time.Time{}, time.Now()) }
 
 // replaceBySame moves the file away, and puts a copy in its place.
-func (f *subject) replaceBySame() error {
+func (f *altering) replaceBySame() error {
 	data, err := os.ReadFile(f.path)
 	if err != nil {
 		return err
@@ -139,11 +139,11 @@ func (f *subject) replaceBySame() error {
 	return os.Rename(next, f.path)
 }
 
-func (f *subject) remove() error { return os.Remove(f.path) }
+func (f *altering) remove() error { return os.Remove(f.path) }
 
-func (f *subject) forbid() error { return os.Chmod(f.path, 0) }
+func (f *altering) forbid() error { return os.Chmod(f.path, 0) }
 
-func (f *subject) link() error {
+func (f *altering) link() error {
 	away := f.beside()
 	if err := os.Rename(f.path, away); err != nil {
 		return err
@@ -158,14 +158,14 @@ func (f *subject) link() error {
 	return os.Symlink(away+" same", f.path)
 }
 
-func (f *subject) folder() error {
+func (f *altering) folder() error {
 	if err := os.Remove(f.path); err != nil {
 		return err
 	}
 	return os.Mkdir(f.path, 0o755)
 }
 
-func (f *subject) pipe() error {
+func (f *altering) pipe() error {
 	if err := os.Remove(f.path); err != nil {
 		return err
 	}
@@ -173,7 +173,7 @@ func (f *subject) pipe() error {
 }
 
 // beside is a path in the same folder that the program does not look at.
-func (f *subject) beside() string {
+func (f *altering) beside() string {
 	return filepath.Join(filepath.Dir(f.path), "."+filepath.Base(f.path))
 }
 
@@ -197,18 +197,18 @@ func digestOf(path string) string {
 // A trial is all changes at one moment, each to a file of its own, in one world.
 type trial struct {
 	*world
-	subjects []*subject
+	subjects []*altering
 	programs []*program // that were run, in their order
 
 	mu    sync.Mutex
-	media map[string]*subject // by media id, once it was sent
+	media map[string]*altering // by media id, once it was sent
 }
 
 // newTrial makes the files, which hold a head that says what they are and otherwise nothing.
 func newTrial(t *testing.T, size int64, o sandbox.Options) *trial {
-	r := &trial{world: newWorld(t, o), media: map[string]*subject{}}
+	r := &trial{world: newWorld(t, o), media: map[string]*altering{}}
 	for n, c := range changes {
-		f := &subject{change: c, path: filepath.Join(r.inbox, c.name+".jpg"), size: size}
+		f := &altering{change: c, path: filepath.Join(r.inbox, c.name+".jpg"), size: size}
 		if err := os.WriteFile(f.beside(), picture(n+1), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -222,7 +222,7 @@ func newTrial(t *testing.T, size int64, o sandbox.Options) *trial {
 }
 
 // put puts files where the program looks.
-func (r *trial) put(subjects ...*subject) {
+func (r *trial) put(subjects ...*altering) {
 	for _, f := range subjects {
 		if err := os.Rename(f.beside(), f.path); err != nil {
 			r.t.Fatal(err)
@@ -231,7 +231,7 @@ func (r *trial) put(subjects ...*subject) {
 }
 
 // of returns the subject that a name at the platform is about: it ends in the beginning of the digest.
-func (r *trial) of(name string) *subject {
+func (r *trial) of(name string) *altering {
 	for _, f := range r.subjects {
 		if strings.HasSuffix(name, "-"+f.a[:8]) {
 			return f
@@ -249,7 +249,7 @@ func (r *trial) atCreate(w http.ResponseWriter, req *http.Request, next http.Han
 }
 
 // named returns the subject that a create is about.
-func (r *trial) named(req *http.Request) *subject {
+func (r *trial) named(req *http.Request) *altering {
 	body, _ := io.ReadAll(req.Body)
 	req.Body = io.NopCloser(bytes.NewReader(body))
 	var asked struct{ Name string }
@@ -312,7 +312,7 @@ func (r *trial) whileHashed(p *program) {
 				}
 			}
 		}
-		return !slices.ContainsFunc(r.subjects, func(f *subject) bool { return !f.done.Load() })
+		return !slices.ContainsFunc(r.subjects, func(f *altering) bool { return !f.done.Load() })
 	})
 }
 
@@ -362,7 +362,7 @@ func (r *trial) live(during func(*program)) {
 		for _, p := range r.programs {
 			out += p.stdout.String()
 		}
-		return !slices.ContainsFunc(r.subjects, func(f *subject) bool { return !f.concluded(out) })
+		return !slices.ContainsFunc(r.subjects, func(f *altering) bool { return !f.concluded(out) })
 	})
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	if code := p.wait(time.Minute); code != exitDone {
@@ -371,7 +371,7 @@ func (r *trial) live(during func(*program)) {
 }
 
 // answers returns what was said of a file's drops, one word each, sorted.
-func (f *subject) answers(all []terminal) string {
+func (f *altering) answers(all []terminal) string {
 	words := map[queue.DropID]map[string]bool{}
 	for _, m := range all {
 		if m.Name != f.name+".jpg" {

@@ -70,11 +70,16 @@ func (r *report) verdict(v queue.Verdict, raw []byte, sequence uint64) {
 		fmt.Fprintf(r.out, "%s\n", raw)
 		return
 	}
+	fmt.Fprintln(r.out, verdictLine(v))
+}
+
+// verdictLine is a verdict for a person.
+func verdictLine(v queue.Verdict) string {
 	sure := ""
 	if v.Confidence != nil {
 		sure = fmt.Sprintf("%.0f %%", *v.Confidence*100)
 	}
-	fmt.Fprintf(r.out, "%-12s  %5s  %-5s  %s\n", v.Outcome, sure, v.Model, legible(path(v.Head)))
+	return fmt.Sprintf("%-12s  %5s  %-5s  %s", v.Outcome, sure, v.Model, legible(path(v.Head)))
 }
 
 func (r *report) failure(f queue.Failure, _ []byte, sequence uint64) {
@@ -88,8 +93,13 @@ func (r *report) failure(f queue.Failure, _ []byte, sequence uint64) {
 
 // path is a file as the person who dropped it knows it.
 func path(h queue.Head) string {
-	if u, err := url.Parse(h.URI); err == nil && u.Scheme == "file" {
+	switch u, err := url.Parse(h.URI); {
+	case err != nil:
+		return h.URI
+	case u.Scheme == "file":
 		return u.Path
+	case u.Scheme != "https": // the address tells a person less than the name
+		return h.Name
 	}
 	return h.URI
 }

@@ -28,7 +28,10 @@ func (s settings) checkRole(o runOptions, m *mistakes) {
 	}
 	if s.Role.Watches() {
 		s.checkSources(o, m)
-	} else if len(s.Dirs) > 0 {
+	} else if len(s.Subjects) > 0 {
+		m.found = append(m.found, fmt.Errorf("INGEST_ROLE=%s takes nothing from subjects: unset INGEST_SUBJECTS, or set INGEST_ROLE=all", s.Role))
+	}
+	if !s.Role.Watches() && len(s.Dirs) > 0 {
 		m.found = append(m.found, fmt.Errorf("INGEST_ROLE=%s watches no folders: take %s out of INGEST_DIRS and the command line, "+
 			"or set INGEST_ROLE=all", s.Role, strings.Join(s.Dirs, ", ")))
 	}
@@ -36,8 +39,8 @@ func (s settings) checkRole(o runOptions, m *mistakes) {
 
 // checkSources notes what is wrong with where files come from.
 func (s settings) checkSources(o runOptions, m *mistakes) {
-	if len(s.Dirs) == 0 { // INGEST_SUBJECTS will be another source
-		m.found = append(m.found, errors.New("nothing to watch: name folders (run DIR...), or set INGEST_DIRS"))
+	if len(s.Dirs)+len(s.Subjects) == 0 {
+		m.found = append(m.found, errors.New("nothing to watch: name folders (run DIR...), or set INGEST_DIRS or INGEST_SUBJECTS"))
 	}
 	for _, dir := range s.Dirs {
 		if sameFolder(dir, s.StateDir) || sameFolder(dir, sandboxState(s.StateDir)) {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,6 +21,9 @@ import (
 	"github.com/authenta/authenta-ingest/queue/control"
 	"github.com/authenta/authenta-ingest/queue/embedded"
 	"github.com/authenta/authenta-ingest/watcher"
+	"github.com/authenta/authenta-ingest/watcher/fetch"
+	"github.com/authenta/authenta-ingest/watcher/room"
+	"github.com/authenta/authenta-ingest/watcher/subject"
 	"github.com/authenta/authenta-ingest/worker"
 )
 
@@ -130,14 +134,21 @@ func run(ctx context.Context, s settings, o runOptions, stdout, stderr io.Writer
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
+	if s.Role.Watches() {
+		taker, err := newTaker(ctx, s, q, d.room, log)
+		if err != nil {
+			return stopped(ctx, err)
+		}
+		d.sources = append(d.sources, taker)
+	}
 	if o.resume {
 		if err := errors.Join(d.cluster.Polls.Resume(ctx), d.cluster.Uploads.Resume(ctx)); err != nil {
 			return stopped(ctx, err)
 		}
 	}
 	d.broker = broker
-	log.Info(d.doing(), "folders", strings.Join(d.cluster.Dirs, ", "), "role", s.Role, "platform", platform, "nats", broker.address)
-	if s.Role == control.RoleWatcher {
+	log.Info(d.doing(), "folders", strings.Join(s.Dirs, ", "), "subjects", strings.Join(s.Subjects, ", "), "role", s.Role, "platform", platform, "nats", broker.address)
+	if s.Role == control.RoleWatcher && s.Stage == stageOff {
 		log.Info("no worker but those on this machine may be able to read what is in these folders: "+
 			"let others see them under the same paths, or set INGEST_STAGE=store", "machine", s.filesAt())
 	}
@@ -147,10 +158,10 @@ func run(ctx context.Context, s settings, o runOptions, stdout, stderr io.Writer
 
 // newDaemon makes the parts that work on a queue, as far as they are this process's. exclude are folders that are not media's.
 func newDaemon(s settings, q *queue.Queue, client *authenta.Client, exclude []string, log *slog.Logger) (*daemon, error) {
-	d := &daemon{queue: q, log: log}
+	d := &daemon{queue: q, room: room.New(q, log), log: log}
 	var dirs []string
-	if s.Role.Watches() {
-		watch, err := newWatcher(s, q, exclude, log)
+	if s.Role.Watches() && len(s.Dirs) > 0 {
+		watch, err := newWatcher(s, q, d.room, exclude, log)
 		if err != nil {
 			return nil, err
 		}
@@ -170,7 +181,7 @@ func newDaemon(s settings, q *queue.Queue, client *authenta.Client, exclude []st
 	return d, nil
 }
 
-func newWatcher(s settings, q *queue.Queue, exclude []string, log *slog.Logger) (*watcher.Watcher, error) {
+func newWatcher(s settings, q *queue.Queue, r *room.Room, exclude []string, log *slog.Logger) (*watcher.Watcher, error) {
 	files, err := s.filter()
 	if err != nil {
 		return nil, err
@@ -178,8 +189,28 @@ func newWatcher(s settings, q *queue.Queue, exclude []string, log *slog.Logger) 
 	return watcher.New(watcher.Options{
 		Queue: q, Dirs: s.Dirs, Exclude: exclude, Models: s.models(),
 		Settle: s.Settle, Rescan: s.Rescan, Filter: files, After: s.plan(), Poll: s.PollDirs, Stage: s.Stage == stageStore,
-		FollowSymlinks: s.FollowSymlinks, Host: s.Host, Machine: s.filesAt(), Log: log,
+		FollowSymlinks: s.FollowSymlinks, Host: s.Host, Machine: s.filesAt(), Room: r, Log: log,
 	})
+}
+
+// newTaker has the subjects captured, and makes what takes in the media that they bring.
+func newTaker(ctx context.Context, s settings, q *queue.Queue, r *room.Room, log *slog.Logger) (*subject.Taker, error) {
+	f, err := fetch.New(fetch.Options{Hosts: s.URLHosts, Private: s.URLPrivate, MaxSize: s.MaxSize.bytes})
+	if err != nil {
+		return nil, err
+	}
+	taker := subject.Options{
+		Queue: q, Models: s.models(), Fetch: f, Roots: slices.Concat(s.Dirs, s.Roots), MaxSize: s.MaxSize.bytes,
+		Host: s.filesAt(), Stage: s.Stage == stageStore, Room: r, Grace: s.Drain * 2 / 3, Log: log,
+	}
+	roots, err := subject.Roots(taker.Roots)
+	if err != nil {
+		return nil, err
+	}
+	if taker.Intake, err = q.Intake(ctx, s.filesAt(), queue.Named{Subjects: s.Subjects, Roots: roots}); err != nil {
+		return nil, err
+	}
+	return subject.New(taker)
 }
 
 // insideSandbox starts a simulated platform, which remembers across restarts, and points the settings to it.
@@ -219,6 +250,7 @@ type daemon struct {
 	cluster *control.Cluster
 	worker  *worker.Worker // nil: it only takes files in
 	sources []source       // none: it only works
+	room    *room.Room
 	report  *report
 	broker  *broker
 	offers  offers

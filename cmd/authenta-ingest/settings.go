@@ -22,6 +22,7 @@ import (
 	"github.com/authenta/authenta-ingest/queue/embedded"
 	"github.com/authenta/authenta-ingest/watcher"
 	"github.com/authenta/authenta-ingest/watcher/after"
+	"github.com/authenta/authenta-ingest/watcher/fetch"
 	"github.com/authenta/authenta-ingest/watcher/filter"
 	"github.com/authenta/authenta-ingest/watcher/media"
 )
@@ -50,6 +51,10 @@ type settings struct {
 	StateDir         string        `envconfig:"INGEST_STATE_DIR" default:"./.authenta-ingest" desc:"folder of the embedded NATS's store"`
 	Sync             string        `envconfig:"INGEST_SYNC" default:"always" desc:"fsync of the embedded store: always, or every so often, such as 1s"`
 	Dirs             []string      `envconfig:"INGEST_DIRS" desc:"folders to watch, comma-separated; 'run DIR...' adds to them"`
+	Subjects         []string      `envconfig:"INGEST_SUBJECTS" desc:"NATS subjects that bring media or references to them, comma-separated"`
+	Roots            []string      `envconfig:"INGEST_ROOTS" desc:"folders, comma-separated, that file: references may point into, besides the watched ones"`
+	URLHosts         []string      `envconfig:"INGEST_URL_HOSTS" desc:"hosts, comma-separated, that https: references may point at, such as media.example.com, *.example.com or nas.example.com:8443; others are refused"`
+	URLPrivate       bool          `envconfig:"INGEST_URL_PRIVATE" default:"false" desc:"let these hosts be on this machine or in private networks"`
 	Namespace        string        `envconfig:"INGEST_NAMESPACE" default:"authenta" desc:"first token of every subject, prefix of stream and bucket names"`
 	ModelImage       []string      `envconfig:"INGEST_MODEL_IMAGE" default:"AC-1" desc:"models that judge images, comma-separated"`
 	ModelVideo       []string      `envconfig:"INGEST_MODEL_VIDEO" default:"DF-1" desc:"models that judge videos, comma-separated"`
@@ -59,7 +64,7 @@ type settings struct {
 	Include          filter.Globs  `envconfig:"INGEST_INCLUDE" desc:"patterns, comma-separated: only files that match one of them count"`
 	Exclude          filter.Globs  `envconfig:"INGEST_EXCLUDE" desc:"patterns, comma-separated, of files and folders to leave out"`
 	MinSize          byteSize      `envconfig:"INGEST_MIN_SIZE" desc:"smaller files do not count, such as 10kB"`
-	MaxSize          byteSize      `envconfig:"INGEST_MAX_SIZE" desc:"larger files do not count, such as 2GB"`
+	MaxSize          byteSize      `envconfig:"INGEST_MAX_SIZE" desc:"larger files do not count, such as 2GB; what messages bring is refused instead"`
 	MaxDepth         int           `envconfig:"INGEST_MAX_DEPTH" desc:"how many folders deep files count: 1 is the watched folder alone, 0 is no limit"`
 	DoneSuffix       string        `envconfig:"INGEST_DONE_SUFFIX" desc:"with .done, clip.mp4 counts only once clip.mp4.done is there too"`
 	FollowSymlinks   bool          `envconfig:"INGEST_FOLLOW_SYMLINKS" default:"false" desc:"take what symbolic links in a watched folder lead to, as far as that is in the folder too"`
@@ -114,7 +119,7 @@ func parseSettings() (settings, *mistakes) {
 		}
 		value.FieldByIndex(field.Index).Set(one.Elem().Field(0))
 	}
-	for _, list := range []*[]string{&s.Dirs, &s.ModelImage, &s.ModelVideo} {
+	for _, list := range []*[]string{&s.Dirs, &s.Subjects, &s.Roots, &s.URLHosts, &s.ModelImage, &s.ModelVideo} {
 		*list = trim(*list)
 	}
 	return s, m
@@ -209,9 +214,29 @@ func (s settings) check(m *mistakes) {
 	for _, dir := range s.Dirs {
 		m.folder(dir)
 	}
+	s.checkReferences(m)
 	s.checkFilter(m)
 	m.refuse(!validHost(s.Host), "INGEST_HOST", s.Host, "letters, digits, dots, - and _")
 	s.checkNATS(m)
+}
+
+// checkReferences notes what is wrong with where messages come from, and what they may refer to.
+func (s settings) checkReferences(m *mistakes) {
+	for _, subject := range s.Subjects {
+		if err := queue.Namespace(s.Namespace).CheckSubject(subject); err != nil {
+			m.found = append(m.found, fmt.Errorf("INGEST_SUBJECTS: %w", err))
+		}
+	}
+	for _, dir := range s.Roots {
+		if err := watcher.CheckDir(dir); err != nil {
+			m.found = append(m.found, fmt.Errorf("INGEST_ROOTS: %w", err))
+		}
+	}
+	if err := fetch.CheckHosts(s.URLHosts); err != nil {
+		for line := range strings.SplitSeq(err.Error(), "\n") {
+			m.found = append(m.found, fmt.Errorf("INGEST_URL_HOSTS: %s", strings.TrimPrefix(line, "INGEST_URL_HOSTS: ")))
+		}
+	}
 }
 
 // checkFilter notes what is wrong with which files count.

@@ -20,6 +20,7 @@ const (
 	pauseVerb  = "pause"
 	resumeVerb = "resume"
 	retryVerb  = "retry"
+	submitVerb = "submit"
 )
 
 // answerTime bounds what a request may take.
@@ -46,10 +47,15 @@ type ResumeRequest struct {
 	Renewed bool `json:"renewed,omitempty"`
 }
 
+// A SubmitReply answers a request that hands a file in: the message, with its headers, is as those on the subjects that bring media.
+type SubmitReply struct {
+	ID queue.DropID `json:"id"` // of its drop. Those of further models begin with it
+}
+
 // serve answers requests until ctx ends.
 func (c *Cluster) serve(ctx context.Context) error {
 	service, err := micro.AddService(c.Queue.NATS(), micro.Config{
-		Name: "authenta-ingest", Version: "1.0.0", Description: "status, pause, resume and retry of " + c.Self.String(),
+		Name: "authenta-ingest", Version: "1.0.0", Description: "status, pause, resume, retry and submit of " + c.Self.String(),
 	})
 	if err != nil {
 		return fmt.Errorf("start the control service: %w", err)
@@ -66,6 +72,15 @@ func (c *Cluster) serve(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("start the control service: %w", err)
 		}
+	}
+	err = group.AddEndpoint(submitVerb, micro.HandlerFunc(func(r micro.Request) {
+		c.answer(ctx, r, func(ctx context.Context, data []byte) (any, error) {
+			id, err := c.Queue.HandIn(ctx, nats.Header(r.Headers()), data)
+			return SubmitReply{ID: id}, err
+		})
+	}))
+	if err != nil {
+		return fmt.Errorf("start the control service: %w", err)
 	}
 	<-ctx.Done()
 	return nil

@@ -141,5 +141,12 @@ func receipt(m queue.Message, req request, c content, host string, models []queu
 		}
 		r.Submissions = append(r.Submissions, queue.Submission{Drop: d, Digest: c.digest, Size: c.size, ContentType: c.contentType, Model: model})
 	}
+	for i := range r.Submissions {
+		for j, other := range r.Submissions {
+			if i != j {
+				r.Submissions[i].Drop.With = append(r.Submissions[i].Drop.With, other.Drop.ID)
+			}
+		}
+	}
 	return r
 }

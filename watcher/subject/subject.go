@@ -43,7 +43,7 @@ type Options struct {
 // A Taker takes messages in. New starts nothing; Run does all.
 type Taker struct {
 	Options
-	roots    []string      // both as they are named and as they are
+	roots    []string      // see Roots
 	tries    tries         // of what could not be decided so far
 	fetching chan struct{} // held by who asks a server
 	caught   chan struct{} // closed when what was there at the start is taken in
@@ -57,18 +57,27 @@ func New(o Options) (*Taker, error) {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	t := &Taker{Options: o, fetching: make(chan struct{}, mostFetches), caught: make(chan struct{})}
-	for _, dir := range o.Roots {
+	roots, err := Roots(o.Roots)
+	if err != nil {
+		return nil, err
+	}
+	return &Taker{Options: o, roots: roots, fetching: make(chan struct{}, mostFetches), caught: make(chan struct{})}, nil
+}
+
+// Roots returns the absolute paths of folders, both as they are named and, where links lead to them, as they are.
+func Roots(dirs []string) ([]string, error) {
+	var roots []string
+	for _, dir := range dirs {
 		abs, err := filepath.Abs(dir)
 		if err != nil {
 			return nil, fmt.Errorf("folder %s: %w", dir, err)
 		}
-		t.roots = append(t.roots, abs)
+		roots = append(roots, abs)
 		if target, err := filepath.EvalSymlinks(abs); err == nil && target != abs {
-			t.roots = append(t.roots, target)
+			roots = append(roots, target)
 		}
 	}
-	return t, nil
+	return roots, nil
 }
 
 const (

@@ -231,7 +231,9 @@ func TestEveryModelHasItsOwnDropAndBytes(t *testing.T) {
 	w.judge()
 	address := w.serve("/a.jpg", func(rw http.ResponseWriter, _ *http.Request) { _, _ = rw.Write(picture(1)) })
 	for n, id := range []queue.DropID{w.refer(map[string]any{"uri": address}), w.publish(picture(2))} {
-		w.verdict(id)
+		if v := w.verdict(id); len(v.With) != 1 || v.With[0] != id+"-FD-1" {
+			t.Errorf("with %v", v.With)
+		}
 		w.verdict(id + "-FD-1")
 		w.mu.Lock()
 		for _, id := range []queue.DropID{id, id + "-FD-1"} {

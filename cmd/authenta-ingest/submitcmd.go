@@ -1,0 +1,224 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/spf13/cobra"
+
+	"github.com/authenta/authenta-ingest/queue"
+)
+
+// A submission is what 'submit' was told.
+type submission struct {
+	name, model string
+	meta        map[string]string
+	wait, json  bool
+}
+
+func submitCommand() *cobra.Command {
+	var o submission
+	cmd := &cobra.Command{
+		Use:   "submit FILE|URI...",
+		Short: "Hand files to a running daemon",
+		Long: `Hand files to the daemons that take files in at this NATS server, wherever they run,
+and print the id of each: its answer has it, too. A FILE is copied to them, and may be
+altered or deleted then. A URI is one that they can follow:
+
+  file:///srv/inbox/clip.mp4     in a folder that they watch, or one of INGEST_ROOTS
+  nats-object://bucket/clip.mp4  in an object store of this NATS
+  https://example.com/clip.mp4   at a host of INGEST_URL_HOSTS
+
+What is handed in is safe, even if no daemon runs at the moment. With --wait the answers
+are printed instead of the ids, when they come; a file that could not be judged makes it
+end with exit code 3.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := o.check(args); err != nil {
+				return &exitError{exitUsage, err}
+			}
+			return o.run(cmd, args)
+		},
+	}
+	f := cmd.Flags()
+	f.BoolVar(&o.wait, "wait", false, "wait for the answers, and print them")
+	f.BoolVar(&o.json, "json", false, "with --wait, print each answer as a JSON line")
+	f.StringVar(&o.name, "name", "", "what the file is called, if not as its path ends")
+	f.StringVar(&o.model, "model", "", "the model that is to judge, such as DF-1; those of the settings if nothing is said")
+	f.StringToStringVar(&o.meta, "meta", nil, "what the answer is to bring back, such as case=17; may be given more than once")
+	return cmd
+}
+
+// isURI tells an address from a path.
+func isURI(arg string) bool {
+	for _, scheme := range []string{"file:", "nats-object:", "https:"} {
+		if strings.HasPrefix(strings.ToLower(arg), scheme) {
+			return true
+		}
+	}
+	return strings.Contains(arg, "://")
+}
+
+// check finds every mistake in what is to be submitted, before any of it is.
+func (o submission) check(args []string) error {
+	var mistakes []error
+	switch {
+	case len(args) == 0:
+		mistakes = append(mistakes, errors.New("submit: name files, or addresses of some"))
+	case len(args) > 1 && o.name != "":
+		mistakes = append(mistakes, fmt.Errorf("--name is for one file, and there are %d", len(args)))
+	}
+	if o.json && !o.wait {
+		mistakes = append(mistakes, errors.New("--json is for answers: say --wait, too"))
+	}
+	for _, arg := range args {
+		if isURI(arg) {
+			continue
+		}
+		info, err := os.Stat(arg)
+		switch {
+		case err != nil:
+			mistakes = append(mistakes, err)
+		case info.IsDir():
+			mistakes = append(mistakes, fmt.Errorf("%s is a folder: name the files in it, or have it watched ('authenta-ingest run %s')", arg, arg))
+		case !info.Mode().IsRegular():
+			mistakes = append(mistakes, fmt.Errorf("%s is not a regular file", arg))
+		}
+	}
+	return errors.Join(mistakes...)
+}
+
+func (o submission) run(cmd *cobra.Command, args []string) error {
+	return withNATS(cmd, func(ctx context.Context, s settings, conn *queue.Conn) error {
+		q, err := queue.Attach(conn, queue.Options{
+			Namespace: queue.Namespace(s.Namespace), Replicas: s.Replicas, StageBytes: s.StageBytes.bytes, Log: newLog(io.Discard, "error"),
+		})
+		if err != nil {
+			return err
+		}
+		var from queue.Position
+		if o.wait {
+			if from, err = q.End(ctx); err != nil {
+				return fmt.Errorf("no answers can be read, as no daemon has run at this NATS server in the namespace %s: %w", s.Namespace, err)
+			}
+		}
+		ids, err := o.handIn(ctx, q, cmd.OutOrStdout(), args)
+		if err == nil && o.wait {
+			return o.await(ctx, q, from, ids, cmd.OutOrStdout())
+		}
+		return err
+	})
+}
+
+// handIn hands files in, one after the other, and returns their drops. After an error, what was handed in before stays so.
+func (o submission) handIn(ctx context.Context, q *queue.Queue, stdout io.Writer, args []string) ([]queue.DropID, error) {
+	var ids []queue.DropID
+	for _, arg := range args {
+		id, err := o.handInOne(ctx, q, arg)
+		if err != nil {
+			return ids, fmt.Errorf("submit %s: %w (%d of %d were handed in)", arg, err, len(ids), len(args))
+		}
+		if ids = append(ids, id); !o.wait {
+			fmt.Fprintf(stdout, "%s  %s\n", id, legible(arg))
+		}
+	}
+	return ids, nil
+}
+
+func (o submission) handInOne(ctx context.Context, q *queue.Queue, arg string) (queue.DropID, error) {
+	uri, name := arg, o.name
+	if !isURI(arg) {
+		f, err := os.Open(arg)
+		if err != nil {
+			return "", err
+		}
+		defer f.Close()
+		if uri, err = q.PutIn(ctx, f); err != nil {
+			return "", err
+		}
+		if name == "" {
+			name = filepath.Base(arg)
+		}
+	}
+	data, err := json.Marshal(map[string]any{"uri": uri, "name": name, "model": o.model, "meta": o.meta})
+	if err != nil {
+		return "", err
+	}
+	id, err := q.HandIn(ctx, nil, data)
+	if err != nil && uri != arg {
+		err = errors.Join(err, q.TakeBack(context.WithoutCancel(ctx), uri))
+	}
+	return id, err
+}
+
+// await prints answers until every drop has its own, under every model.
+func (o submission) await(ctx context.Context, q *queue.Queue, from queue.Position, ids []queue.DropID, stdout io.Writer) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	a := &answers{out: stdout, json: o.json, had: map[queue.DropID]bool{}, open: map[queue.DropID]bool{}, complete: stop}
+	for _, id := range ids {
+		a.open[id] = true
+	}
+	err := q.Follow(ctx, from, queue.Reader{
+		Verdict: func(v queue.Verdict, raw []byte, _ uint64) { a.take(v.Head, raw, func() string { return verdictLine(v) }, false) },
+		Failure: func(f queue.Failure, raw []byte, _ uint64) { a.take(f.Head, raw, func() string { return failureLine(f) }, true) },
+	})
+	switch {
+	case err != nil:
+		return err
+	case len(a.open) > 0:
+		return fmt.Errorf("stopped waiting: %d answers are still to come, on the streams of verdicts and failures", len(a.open))
+	case a.failed:
+		return &exitError{code: exitFailed}
+	}
+	return nil
+}
+
+// answers are those that 'submit' waits for. They come from two goroutines.
+type answers struct {
+	out      io.Writer
+	json     bool
+	complete func()
+
+	mu     sync.Mutex
+	open   map[queue.DropID]bool // waited for
+	had    map[queue.DropID]bool
+	failed bool
+}
+
+// take prints an answer if it is waited for. What it tells of other models is waited for, too.
+func (a *answers) take(h queue.Head, raw []byte, line func() string, failed bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	known := func(id queue.DropID) bool { return a.open[id] || a.had[id] }
+	if a.had[h.ID] || !known(h.ID) && !slices.ContainsFunc(h.With, known) {
+		return
+	}
+	a.had[h.ID], a.failed = true, a.failed || failed
+	delete(a.open, h.ID)
+	for _, id := range h.With {
+		if !a.had[id] {
+			a.open[id] = true
+		}
+	}
+	if a.json {
+		fmt.Fprintf(a.out, "%s\n", raw)
+	} else {
+		fmt.Fprintln(a.out, line())
+	}
+	if len(a.open) == 0 {
+		a.complete()
+	}
+}
+
+// failureLine is a failure for a person.
+func failureLine(f queue.Failure) string {
+	return fmt.Sprintf("%-12s  %5s  %-5s  %s: %s", f.Reason, "", f.Model, legible(f.Name), oneLine(f.Message))
+}
