@@ -167,8 +167,12 @@ func (o submission) await(ctx context.Context, q *queue.Queue, from queue.Positi
 		a.open[id] = true
 	}
 	err := q.Follow(ctx, from, queue.Reader{
-		Verdict: func(v queue.Verdict, raw []byte, _ uint64) { a.take(v.Head, raw, func() string { return verdictLine(v) }, false) },
-		Failure: func(f queue.Failure, raw []byte, _ uint64) { a.take(f.Head, raw, func() string { return failureLine(f) }, true) },
+		Verdict: func(v queue.Verdict, raw []byte, _ uint64) {
+			a.take(v.Head, raw, func() string { return verdictLine(v) }, false)
+		},
+		Failure: func(f queue.Failure, raw []byte, _ uint64) {
+			a.take(f.Head, raw, func() string { return failureLine(f) }, true)
+		},
 	})
 	switch {
 	case err != nil:
