@@ -18,6 +18,7 @@ import (
 type Conn struct {
 	*nats.Conn
 	denied atomic.Pointer[error] // the last permission that the server refused; it only says so asynchronously
+	missed atomic.Int64          // when the broker was last missed, in nanoseconds; see miss
 }
 
 // Server says how to reach an external NATS.
@@ -86,11 +87,13 @@ func Connect(url string, log *slog.Logger, opts ...nats.Option) (*Conn, error) {
 			log.Debug("NATS", "error", err)
 		}),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			c.miss()
 			if err != nil {
 				log.Warn("lost the connection to NATS; going on when it is back", "error", err)
 			}
 		}),
 		nats.ReconnectHandler(func(nc *nats.Conn) {
+			c.miss()
 			log.Info("connected to NATS again", "server", nc.ConnectedUrlRedacted())
 		}),
 	}, opts...)
@@ -125,6 +128,12 @@ func (c *Conn) awaitConnected(ctx context.Context, t *tries) error {
 		}
 	}
 }
+
+// miss notes that the broker did not do what it should have done.
+func (c *Conn) miss() { c.missed.Store(time.Now().UnixNano()) }
+
+// missedLately reports whether what another process had in hand may have come here because the broker was away.
+func (c *Conn) missedLately() bool { return time.Since(time.Unix(0, c.missed.Load())) < 4*ackWait }
 
 func (c *Conn) lastError() error {
 	if err := c.LastError(); err != nil {

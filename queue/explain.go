@@ -104,12 +104,12 @@ func noPeers(said string, c jetstream.StreamConfig) string {
 	return fmt.Sprintf("INGEST_REPLICAS=%d needs as many servers in the cluster that have JetStream: add servers, or set it lower", c.Replicas)
 }
 
-// unready reports whether a request was refused because the servers have not found together yet: some are starting, or are
-// about to choose who leads.
+// unready reports whether a request was not answered, or refused because the servers have not found together yet: some are
+// starting, or are about to choose who leads.
 func unready(err error) bool {
 	e, ok := apiError(err)
 	if !ok {
-		return false
+		return isAway(err)
 	}
 	switch e.ErrorCode {
 	case errCodeInsufficientResources, jetstream.JSErrCodeJetStreamNotEnabled, jetstream.JSErrCodeJetStreamNotEnabledForAccount, errCodeNoAccount,

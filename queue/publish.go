@@ -93,6 +93,7 @@ func (q *Queue) publish(ctx context.Context, w write) (seq uint64, unsure bool, 
 			wait = processTime
 		default:
 			unsure = true
+			q.conn.miss()
 		}
 		if !told && time.Since(began) > quietTime {
 			told = true
@@ -128,11 +129,26 @@ func (q *Queue) publishOnce(ctx context.Context, w write) (seq uint64, err error
 	return ack.Sequence, nil
 }
 
-// last returns the newest message on a subject of a bucket or queue.
+// readTime is how long one request to read may take: nothing comes of it being made again.
+const readTime = 2 * time.Second
+
+// last returns the newest message on a subject of a bucket or queue. While nobody answers it asks again, for as long as one
+// request to write may take: that is about what replicas need to choose another leader.
 func (q *Queue) last(ctx context.Context, s jetstream.Stream, subject string) (*jetstream.RawStreamMsg, error) {
 	ctx, cancel := context.WithTimeout(ctx, tryTime)
 	defer cancel()
-	return s.GetLastMsgForSubject(ctx, subject)
+	for {
+		once, done := context.WithTimeout(ctx, readTime)
+		msg, err := s.GetLastMsgForSubject(once, subject)
+		done()
+		if err == nil || errors.Is(err, jetstream.ErrMsgNotFound) || !isTransient(err) {
+			return msg, err
+		}
+		q.conn.miss()
+		if pause(ctx, 100*time.Millisecond) != nil {
+			return nil, err
+		}
+	}
 }
 
 func apiError(err error) (*jetstream.APIError, bool) {
@@ -170,4 +186,19 @@ func isTransient(err error) bool {
 		return passing(e)
 	}
 	return !errors.Is(err, nats.ErrConnectionClosed) && !errors.Is(err, nats.ErrMaxPayload)
+}
+
+// isAway reports whether a request was not answered, or by servers that have nobody to do it just now.
+func isAway(err error) bool {
+	if e, ok := apiError(err); ok {
+		return passing(e)
+	}
+	for _, away := range []error{
+		context.DeadlineExceeded, nats.ErrTimeout, nats.ErrNoResponders, jetstream.ErrNoStreamResponse, nats.ErrDisconnected, nats.ErrConnectionReconnecting,
+	} {
+		if errors.Is(err, away) {
+			return true
+		}
+	}
+	return false
 }

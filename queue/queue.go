@@ -2,7 +2,6 @@ package queue
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"strconv"
@@ -158,8 +157,8 @@ func (q *Queue) Persist(ctx context.Context, do func(context.Context) error) err
 	defer cancel()
 	for told := false; ; told = true {
 		err := do(undated)
-		away := errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) || !q.conn.IsConnected() && !q.conn.IsClosed()
-		if err == nil || !away && !unready(err) || ctx.Err() != nil || q.conn.denied.Load() != nil {
+		away := unready(err) || !q.conn.IsConnected() && !q.conn.IsClosed()
+		if err == nil || !away || ctx.Err() != nil || q.conn.denied.Load() != nil {
 			return err
 		}
 		if !told {

@@ -235,8 +235,13 @@ func (r *recovery) isLost(ctx context.Context, e FileEntry) (bool, error) {
 		return false, nil
 	}
 	for _, key := range e.Jobs {
-		if !r.known(key) {
-			return true, nil
+		if !r.known(key) { // or it was made after the records were listed
+			switch _, err := r.q.load(ctx, key); {
+			case errors.Is(err, errNoJob):
+				return true, nil
+			case err != nil:
+				return false, err
+			}
 		}
 		if e.Since.After(r.ledger.Add(-sayTime)) { // the record may be one from before a drop has joined
 			if left, err := r.leftOut(ctx, key, e.Drops); left || err != nil {

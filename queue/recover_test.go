@@ -515,3 +515,32 @@ func TestAFileWhoseDropIsNotInItsRecordIsForgotten(t *testing.T) {
 		t.Error("remembered, and its drop is in no record: it will never have an answer")
 	}
 }
+
+// Others work on while one process finds out what was lost: what they take in meanwhile is not lost.
+func TestAFileThatIsTakenInMeanwhileIsNotLost(t *testing.T) {
+	t.Parallel()
+	var meanwhile func()
+	s := newStore(t, step(func(point string) {
+		if do := meanwhile; do != nil && strings.HasPrefix(point, "before $KV.authenta-ledger.") { // the records are listed
+			meanwhile = nil
+			do()
+		}
+	}))
+	a, b, c := submission("a", "/in/a"), submission("b", "/in/b"), submission("c", "/in/c")
+	judged(t, s, c, a)
+	lose(t, s, "KV_authenta-ledger", queue.RecordSubject(s.Queue, keyOf(a)))
+	other := openQueue(t, s.conn)
+	meanwhile = func() {
+		submit(t, other, b, queue.AcceptedNew)
+		if err := other.Registry("").Remember(deadline(t), queue.FileKeyOf(b.Drop.URI), entryOf(b)); err != nil {
+			t.Error(err)
+		}
+	}
+	wantMended(t, s, queue.Mended{Restored: 1})
+	if meanwhile != nil {
+		t.Fatal("nothing was taken in meanwhile")
+	}
+	if !isRemembered(t, s, b.Drop.URI) {
+		t.Error("it was forgotten, and will be read again")
+	}
+}

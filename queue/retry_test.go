@@ -224,6 +224,43 @@ func TestAnOutageOfTheBrokerIsNoCrash(t *testing.T) {
 	}
 }
 
+// The broker was away, neither process was, and the other one is handed what the first had in hand.
+func TestAnOutageOfTheBrokerIsNoCrashForAnotherProcessEither(t *testing.T) {
+	t.Parallel()
+	e := newExternal(t)
+	first, second := openQueue(t, dial(t, e.url(""))), openQueue(t, dial(t, e.url("")))
+	a := submission("a", "/in/a")
+	submit(t, first, a, queue.AcceptedNew)
+	sending, letGo := make(chan bool), make(chan bool)
+	stop := working(t, first, queue.Upload, func(ctx context.Context, task *queue.Task) queue.Settlement {
+		if err := task.Apply(ctx, queue.Created{MediaID: "mid", At: time.Now().UTC()}); err != nil {
+			t.Error(err)
+		}
+		close(sending)
+		<-ctx.Done()
+		close(letGo)
+		return queue.RetryAfter(0) // and cannot note that its call has ended
+	})
+	<-sending
+	e.stop()
+	<-letGo
+	stop()
+	e.start()
+	crashes := make(chan int, 1)
+	working(t, second, queue.Upload, func(_ context.Context, task *queue.Task) queue.Settlement {
+		crashes <- task.Crashes
+		return queue.Reject(queue.Fault{Reason: queue.Rejected})
+	})
+	select {
+	case n := <-crashes:
+		if n != 0 {
+			t.Errorf("%d crashes are counted", n)
+		}
+	case <-time.After(patience):
+		t.Fatal("not handed out again")
+	}
+}
+
 // The process goes down between the record and its message.
 func TestARetryThatIsCutOffIsPutBackOnItsQueue(t *testing.T) {
 	t.Parallel()

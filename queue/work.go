@@ -139,6 +139,7 @@ func (q *Queue) slot(ctx context.Context, from func(context.Context) (jetstream.
 			}
 			return nil
 		case errors.Is(err, jetstream.ErrNoHeartbeat): // an outage; the iterator goes on by itself
+			q.conn.miss()
 		case err != nil:
 			return fmt.Errorf("take %s: %w", what, q.conn.explain(err))
 		default:
@@ -237,6 +238,9 @@ func (q *Queue) decide(ctx context.Context, p Pool, key JobKey, msg jetstream.Ms
 			return RetryAfter(orphanAge)
 		}
 		return RetryAfter(time.Second)
+	case isAway(err):
+		q.Log.Debug("a job waits for the broker", "job", key, "error", err)
+		return RetryAfter(time.Second)
 	case err != nil:
 		q.Log.Warn("a job waits", "job", key, "error", err)
 		return RetryAfter(5 * time.Second)
@@ -269,9 +273,12 @@ const maxCrashes = 5
 
 // cutOff deals with a job whose last call nobody saw the end of.
 func (q *Queue) cutOff(ctx context.Context, t *Task) (Settlement, bool) {
-	if _, lived := q.letGo.LoadAndDelete(t.Key); lived { // this process did; only the broker was out of reach
+	_, lived := q.letGo.LoadAndDelete(t.Key) // this process did; only the broker was out of reach
+	if lived || q.conn.missedLately() {      // and so it may have been for another one, which cannot be asked
 		if t.Apply(ctx, Unanswered{}) != nil {
-			q.letGo.Store(t.Key, true)
+			if lived {
+				q.letGo.Store(t.Key, true)
+			}
 			return RetryAfter(time.Second), true
 		}
 		return Settlement{}, false
@@ -394,18 +401,20 @@ func (q *Queue) end(ctx context.Context, t *Task, e Event) error {
 func (q *Queue) ack(ctx context.Context, msg jetstream.Msg) error {
 	q.Step("before ack")
 	defer q.Step("after ack")
-	for try := 1; ; try++ {
+	for began := time.Now(); ; {
 		once, cancel := context.WithTimeout(ctx, 2*time.Second)
 		err := msg.DoubleAck(once)
 		cancel()
-		if err == nil || ctx.Err() != nil || errors.Is(err, nats.ErrConnectionClosed) || try == ackTries {
+		if err == nil || ctx.Err() != nil || errors.Is(err, nats.ErrConnectionClosed) || time.Since(began) > ackTime {
 			return err
 		}
-		if err := pause(ctx, 50*time.Millisecond); err != nil {
+		q.conn.miss()
+		if err := pause(ctx, 200*time.Millisecond); err != nil {
 			return err
 		}
 	}
 }
 
-// ackTries is how often an acknowledgement is repeated that the broker does not answer.
-const ackTries = 4
+// ackTime is how long an acknowledgement is repeated that the broker does not answer: about what replicas need to choose another
+// leader.
+const ackTime = 8 * time.Second
