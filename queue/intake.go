@@ -292,33 +292,58 @@ func (in *Intake) Streams() []string {
 	return names
 }
 
-// Pending is how many messages are not taken in yet. Of a stream of somebody else's, one that has just been published may be
-// missing.
-func (in *Intake) Pending(ctx context.Context) (int, error) {
-	sum := 0
-	for _, s := range in.sources {
-		n, err := in.pending(ctx, s)
-		if err != nil {
-			return 0, fmt.Errorf("ask what stream %s has that is not taken in: %w", s.stream, err)
-		}
-		sum += n
+// Untaken is how many messages of the intake stream are not taken in yet. Those of other streams are not counted.
+func (q *Queue) Untaken(ctx context.Context) (int, error) {
+	stream, err := q.js.Stream(ctx, q.ns.name("intake"))
+	if errors.Is(err, jetstream.ErrStreamNotFound) { // nobody takes any in
+		return 0, nil
 	}
-	return sum, nil
+	if err != nil {
+		return 0, fmt.Errorf("count the messages that are not taken in: %w", err)
+	}
+	return int(stream.CachedInfo().State.Msgs), nil
 }
 
-func (in *Intake) pending(ctx context.Context, s source) (int, error) {
-	if s.stream == in.q.ns.name("intake") { // it has nothing else; its consumer hears of new messages a little late
+// A Mark is where the streams of an intake ended at some time.
+type Mark map[string]uint64
+
+// End returns where the streams end now.
+func (in *Intake) End(ctx context.Context) (Mark, error) {
+	m := Mark{}
+	for _, s := range in.sources {
 		stream, err := in.q.js.Stream(ctx, s.stream)
 		if err != nil {
-			return 0, err
+			return nil, fmt.Errorf("look where stream %s ends: %w", s.stream, err)
 		}
-		return int(stream.CachedInfo().State.Msgs), nil
+		m[s.stream] = stream.CachedInfo().State.LastSeq
+	}
+	return m, nil
+}
+
+// Reached reports whether everything that was there at a mark is taken in. More may have come since.
+func (in *Intake) Reached(ctx context.Context, m Mark) (bool, error) {
+	for _, s := range in.sources {
+		if reached, err := in.reached(ctx, s, m[s.stream]); !reached || err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+func (in *Intake) reached(ctx context.Context, s source, end uint64) (bool, error) {
+	if s.stream == in.q.ns.name("intake") { // what is taken in is gone from it
+		stream, err := in.q.js.Stream(ctx, s.stream)
+		if err != nil {
+			return false, fmt.Errorf("look where stream %s begins: %w", s.stream, err)
+		}
+		state := stream.CachedInfo().State
+		return state.Msgs == 0 || state.FirstSeq > end, nil
 	}
 	info, err := s.consumer.Info(ctx)
 	if err != nil {
-		return 0, err
+		return false, fmt.Errorf("ask what stream %s has that is not taken in: %w", s.stream, err)
 	}
-	return int(info.NumPending) + info.NumAckPending, nil
+	return info.NumPending == 0 && info.NumAckPending == 0 || info.AckFloor.Stream >= end, nil
 }
 
 // A MessagePool says how messages are taken in.

@@ -100,7 +100,7 @@ func (t *Taker) Run(ctx context.Context) error {
 	return nil
 }
 
-// CaughtUp is closed when, for the first time, no message is left that is not taken in.
+// CaughtUp is closed when every message that was there at the start is taken in.
 func (t *Taker) CaughtUp() <-chan struct{} { return t.caught }
 
 // catchUpEvery is how often it is looked at whether nothing is left.
@@ -109,8 +109,13 @@ const catchUpEvery = 200 * time.Millisecond
 func (t *Taker) catchUp(ctx context.Context) error {
 	tick := time.NewTicker(catchUpEvery)
 	defer tick.Stop()
+	var begun queue.Mark
 	for {
-		if n, err := t.Intake.Pending(ctx); err == nil && n == 0 {
+		var err error
+		if begun == nil {
+			begun, err = t.Intake.End(ctx)
+		}
+		if reached, errReach := t.Intake.Reached(ctx, begun); err == nil && errReach == nil && reached {
 			close(t.caught)
 			return nil
 		}
