@@ -92,30 +92,45 @@ const pulse = 2 * time.Second
 // slot works on one job at a time. It asks the broker for one only when it is free, so that none waits in this
 // process unattended.
 func (q *Queue) slot(ctx, hard context.Context, p Pool) error {
+	for ctx.Err() == nil {
+		if err := q.takeJobs(ctx, hard, p); err != nil {
+			return fmt.Errorf("take jobs from the %s queue: %w", p.Stage, q.conn.explain(err))
+		}
+	}
+	return nil
+}
+
+// takeJobs does so until ctx ends, or the broker may have lost the request, or not: a second one would be for a second job. So it
+// is taken back, and what was sent for it is given back.
+func (q *Queue) takeJobs(ctx, hard context.Context, p Pool) error {
 	deliveries, err := q.workers[p.Stage].Messages(jetstream.PullMaxMessages(1), jetstream.PullHeartbeat(pulse))
 	if err != nil {
-		return fmt.Errorf("take jobs from the %s queue: %w", p.Stage, q.conn.explain(err))
+		return err
 	}
 	defer giveBack(deliveries)
-	for {
+	same, cancel := q.conn.untilRenewed(ctx)
+	defer cancel()
+	for same.Err() == nil {
 		if p.Ready(ctx) != nil {
 			return nil
 		}
-		msg, err := deliveries.Next(jetstream.NextContext(ctx))
+		msg, err := deliveries.Next(jetstream.NextContext(same))
 		switch {
 		case ctx.Err() != nil:
 			if err == nil {
 				_ = msg.Nak() // if this is lost, the job is handed out again after ackWait
 			}
 			return nil
-		case errors.Is(err, jetstream.ErrNoHeartbeat): // an outage; the iterator goes on by itself
-			q.conn.miss()
-		case err != nil:
-			return fmt.Errorf("take jobs from the %s queue: %w", p.Stage, q.conn.explain(err))
-		default:
+		case err == nil:
 			q.deliver(hard, p, msg)
+		case same.Err() != nil, errors.Is(err, jetstream.ErrNoHeartbeat):
+			q.conn.miss()
+			return nil
+		default:
+			return err
 		}
 	}
+	return nil
 }
 
 // stageOf is the queue of a message's subject.
