@@ -363,12 +363,13 @@ func (in *Intake) Work(ctx context.Context, p MessagePool) error {
 	defer cancel()
 	g, ctx := errgroup.WithContext(ctx)
 	for _, s := range in.sources {
-		name := fmt.Sprintf("messages from stream %s", s.stream)
-		from := func(context.Context) (jetstream.Consumer, error) { return s.consumer, nil }
+		messages := feed{
+			what: fmt.Sprintf("messages from stream %s", s.stream), ready: p.Ready,
+			from:    func(context.Context) (jetstream.Consumer, error) { return s.consumer, nil },
+			deliver: func(msg jetstream.Msg) { in.deliver(hard, p, s.prefix, msg) },
+		}
 		for range p.Slots {
-			g.Go(func() error {
-				return in.q.slot(ctx, from, name, p.Ready, func(msg jetstream.Msg) { in.deliver(hard, p, s.prefix, msg) })
-			})
+			g.Go(func() error { return in.q.slot(ctx, messages) })
 		}
 	}
 	return g.Wait()
