@@ -24,8 +24,10 @@ type Refusal struct {
 	Fault       Fault  `json:"fault"`
 }
 
-// receiptLife is how long a receipt is kept. A message that was taken in may be handed out again after an outage of the broker.
-const receiptLife = 3 * 24 * time.Hour
+// receiptLife is how long a receipt is kept: as long as a message may wait between its decision and its acknowledgement, or come
+// back after a crash of the broker's machine. Fifty messages a second are then a million receipts, which is half of what the
+// registry has room for.
+const receiptLife = 6 * time.Hour
 
 // Decided returns what was decided about a message; nil: nothing yet.
 func (in *Intake) Decided(ctx context.Context, id DropID) (*Receipt, error) {
