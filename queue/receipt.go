@@ -15,6 +15,9 @@ import (
 type Receipt struct {
 	Submissions []Submission `json:"submissions,omitempty"`
 	Refusal     *Refusal     `json:"refusal,omitempty"` // instead of submissions
+
+	// Lost are those of the submissions that turned out to be impossible, as their bytes were gone when they were to be staged.
+	Lost map[DropID]Fault `json:"lost,omitempty"`
 }
 
 // A Refusal is a drop that no job can be made of, and why.
@@ -63,6 +66,15 @@ func (in *Intake) Decide(ctx context.Context, id DropID, r Receipt) (Receipt, er
 		return *first, nil
 	}
 	return r, nil // what was there cannot be read
+}
+
+// Amend notes of a message that was decided on what has become of that.
+func (in *Intake) Amend(ctx context.Context, id DropID, r Receipt) error {
+	data, err := json.Marshal(r)
+	if err == nil {
+		_, _, err = in.q.publish(ctx, write{subject: in.subject(id), data: data, last: anySequence, ttl: receiptLife})
+	}
+	return err
 }
 
 // subject is where a message's receipt is: in the registry, which says the same of files.
