@@ -26,6 +26,8 @@ var (
 	ErrNoJob     = errNoJob
 	CheckVersion = checkVersion
 	IsTransient  = isTransient
+	Unready      = unready
+	Unplaced     = unplaced
 
 	BatchAcknowledged = batchAcknowledged
 )

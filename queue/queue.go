@@ -214,7 +214,7 @@ func (q *Queue) setUp(ctx context.Context) error {
 			MaxAckPending: max(q.InFlight, 1000), // what waits for its next poll counts
 		})
 		if err != nil {
-			return q.advise(fmt.Errorf("create consumer %s of stream %s: %w", stage, jobs.Name, err), jobs)
+			return q.advise(fmt.Errorf("create consumer %s of stream %s: %w", stage, jobs.Name, unplaced(err)), jobs)
 		}
 		q.workers[stage] = c
 	}
