@@ -92,6 +92,17 @@ func (q *Queue) advice(e *jetstream.APIError, c jetstream.StreamConfig) string {
 	return ""
 }
 
+// errUnplaced says that a consumer has no place yet. The server calls it insufficient resources, and of a stream it means them.
+var errUnplaced = errors.New("too few of the stream's servers are there, or its copies are still being made")
+
+// unplaced tells a refusal to make a consumer that passes from one that does not.
+func unplaced(err error) error {
+	if e, ok := apiError(err); ok && e.ErrorCode == errCodeInsufficientResources {
+		return fmt.Errorf("%w (NATS says: %s)", errUnplaced, e.Description)
+	}
+	return err
+}
+
 // noPeers says what servers lack that could hold a stream; said is the server's word on it.
 func noPeers(said string, c jetstream.StreamConfig) string {
 	switch {
@@ -110,7 +121,7 @@ func noPeers(said string, c jetstream.StreamConfig) string {
 func unready(err error) bool {
 	e, ok := apiError(err)
 	if !ok {
-		return isAway(err)
+		return isAway(err) || errors.Is(err, errUnplaced)
 	}
 	switch e.ErrorCode {
 	case errCodeInsufficientResources, jetstream.JSErrCodeJetStreamNotEnabled, jetstream.JSErrCodeJetStreamNotEnabledForAccount, errCodeNoAccount,

@@ -273,8 +273,8 @@ func (q *Queue) intakeConsumer(ctx context.Context, stream string, filters []str
 	}
 	cfg.FilterSubject, cfg.FilterSubjects = "", filters
 	cfg.AckPolicy, cfg.AckWait, cfg.MaxDeliver, cfg.MaxAckPending, cfg.BackOff = jetstream.AckExplicitPolicy, ackWait, -1, intakePending, nil
-	if c, err = q.placeConsumer(ctx, stream, cfg); err != nil {
-		return nil, fmt.Errorf("create consumer %s of stream %s for %s: %w", name, stream, strings.Join(filters, ", "), err)
+	if c, err = q.js.CreateOrUpdateConsumer(ctx, stream, cfg); err != nil {
+		return nil, fmt.Errorf("create consumer %s of stream %s for %s: %w", name, stream, strings.Join(filters, ", "), unplaced(err))
 	}
 	return c, nil
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
-	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -96,29 +95,12 @@ func (q *Queue) consumer(ctx context.Context, stage Stage, host string) (jetstre
 	if host != "" {
 		cfg.Metadata = map[string]string{hostKey: host}
 	}
-	c, err := q.placeConsumer(ctx, q.ns.name("jobs"), cfg)
+	c, err := q.js.CreateOrUpdateConsumer(ctx, q.ns.name("jobs"), cfg)
 	if err != nil {
-		return nil, fmt.Errorf("create consumer %s of stream %s: %w", cfg.Durable, q.ns.name("jobs"), err)
+		return nil, fmt.Errorf("create consumer %s of stream %s: %w", cfg.Durable, q.ns.name("jobs"), unplaced(err))
 	}
 	q.consumers.Store(stage, c)
 	return c, nil
-}
-
-// placeTime is how long a consumer is tried again that the servers have no place for: about what a stream takes to be given copies.
-const placeTime = 15 * time.Second
-
-// placeConsumer makes a consumer. While its stream is being given more copies, which another process may just have asked for, the
-// servers of a cluster have no place for it, and call that a lack of resources.
-func (q *Queue) placeConsumer(ctx context.Context, stream string, cfg jetstream.ConsumerConfig) (jetstream.Consumer, error) {
-	for began := time.Now(); ; {
-		c, err := q.js.CreateOrUpdateConsumer(ctx, stream, cfg)
-		if e, ok := apiError(err); !ok || e.ErrorCode != errCodeInsufficientResources || !q.clustered() || time.Since(began) > placeTime {
-			return c, err
-		}
-		if pause(ctx, 250*time.Millisecond) != nil {
-			return nil, err
-		}
-	}
 }
 
 // stages are the consumers that there are, whoever made them, as they are now.

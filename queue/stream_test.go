@@ -378,3 +378,29 @@ func TestSubjectsThatAnotherStreamHasAreSaidWithTheSetting(t *testing.T) {
 	}
 	wantAdvice(t, conn, 1, "authenta.jobs.>", "INGEST_NAMESPACE")
 }
+
+// A consumer of a stream whose copies are still being made has no place yet; a stream that finds no room will find none.
+func TestWhatPassesIsToldFromWhatDoesNot(t *testing.T) {
+	t.Parallel()
+	refused := func(status int, code jetstream.ErrorCode, said string) error {
+		return &jetstream.APIError{Code: status, ErrorCode: code, Description: said}
+	}
+	noRoom := refused(503, 10023, "insufficient resources")
+	for _, c := range []struct {
+		err  error
+		want bool
+	}{
+		{noRoom, false}, {queue.Unplaced(noRoom), true},
+		{refused(400, 10005, "no suitable peers for placement, peer offline"), true},
+		{refused(400, 10005, "no suitable peers for placement, insufficient storage"), false},
+		{refused(503, 10076, "JetStream not enabled"), false},
+		{refused(503, 10008, "JetStream system temporarily unavailable"), true},
+		{refused(400, 10226, "stream reconfiguration already in progress"), true},
+		{queue.Unplaced(refused(400, 10026, "maximum consumers limit reached")), false},
+		{fmt.Errorf("x: %w", jetstream.ErrNoStreamResponse), true}, {nats.ErrTimeout, true}, {errors.New("no"), false},
+	} {
+		if got := queue.Unready(c.err); got != c.want {
+			t.Errorf("%v: waited for %t", c.err, got)
+		}
+	}
+}
