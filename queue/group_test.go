@@ -466,7 +466,7 @@ func wantWinners(t *testing.T, q *queue.Queue, all []*written, want map[queue.Jo
 }
 
 // newCluster starts three servers that hold copies of each other's streams.
-func newCluster(t *testing.T, change ...func(*server.Options)) []*external {
+func newCluster(t testing.TB, change ...func(*server.Options)) []*external {
 	t.Helper()
 	all := makeCluster(t, change...)
 	var wg sync.WaitGroup
@@ -483,7 +483,7 @@ func newCluster(t *testing.T, change ...func(*server.Options)) []*external {
 }
 
 // makeCluster makes the servers of newCluster, and starts none.
-func makeCluster(t *testing.T, change ...func(*server.Options)) []*external {
+func makeCluster(t testing.TB, change ...func(*server.Options)) []*external {
 	t.Helper()
 	all := make([]*external, 3)
 	var routes []*url.URL
@@ -575,7 +575,7 @@ func TestWhatWasAcknowledgedOutlivesABrokerThatIsKilled(t *testing.T) {
 	}
 }
 
-func freePort(t *testing.T) int {
+func freePort(t testing.TB) int {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
