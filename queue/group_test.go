@@ -466,7 +466,7 @@ func wantWinners(t *testing.T, q *queue.Queue, all []*written, want map[queue.Jo
 }
 
 // newCluster starts three servers that hold copies of each other's streams.
-func newCluster(t *testing.T, change ...func(*server.Options)) []*external {
+func newCluster(t testing.TB, change ...func(*server.Options)) []*external {
 	t.Helper()
 	all := makeCluster(t, change...)
 	var wg sync.WaitGroup
@@ -483,7 +483,7 @@ func newCluster(t *testing.T, change ...func(*server.Options)) []*external {
 }
 
 // makeCluster makes the servers of newCluster, and starts none.
-func makeCluster(t *testing.T, change ...func(*server.Options)) []*external {
+func makeCluster(t testing.TB, change ...func(*server.Options)) []*external {
 	t.Helper()
 	all, name := make([]*external, 3), fmt.Sprint("cluster-", nextPort.Load())
 	var routes []*url.URL
@@ -581,7 +581,7 @@ var nextPort atomic.Int32
 
 func init() { nextPort.Store(int32(10_000 + os.Getpid()*128%9_000)) }
 
-func freePort(t *testing.T) int {
+func freePort(t testing.TB) int {
 	t.Helper()
 	for range 1000 {
 		port := int(nextPort.Add(1))
