@@ -12,9 +12,11 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/cobra"
 
 	"github.com/authenta/authenta-ingest/queue"
+	"github.com/authenta/authenta-ingest/watcher/fetch"
 )
 
 // A submission is what 'submit' was told.
@@ -57,13 +59,21 @@ end with exit code 3.`,
 }
 
 // isURI tells an address from a path.
-func isURI(arg string) bool {
-	for _, scheme := range []string{"file:", "nats-object:", "https:"} {
-		if strings.HasPrefix(strings.ToLower(arg), scheme) {
-			return true
-		}
+func isURI(arg string) bool { return followable(arg) || strings.Contains(arg, "://") }
+
+// followable reports whether an address is of a kind that can be followed.
+func followable(address string) bool {
+	return slices.ContainsFunc([]string{"file:", "nats-object:", "https:"}, func(scheme string) bool {
+		return strings.HasPrefix(strings.ToLower(address), scheme)
+	})
+}
+
+// shown is a file or an address as it is printed: what follows the path of a web address may be a secret.
+func shown(arg string) string {
+	if isURI(arg) && strings.HasPrefix(strings.ToLower(arg), "http") {
+		arg = fetch.Redacted(arg)
 	}
-	return strings.Contains(arg, "://")
+	return legible(arg)
 }
 
 // check finds every mistake in what is to be submitted, before any of it is.
@@ -78,21 +88,39 @@ func (o submission) check(args []string) error {
 	if o.json && !o.wait {
 		mistakes = append(mistakes, errors.New("--json is for answers: say --wait, too"))
 	}
+	if o.model != "" && !queue.Model(o.model).Valid() {
+		mistakes = append(mistakes, fmt.Errorf("--model %q: want a model such as DF-1", o.model))
+	}
 	for _, arg := range args {
-		if isURI(arg) {
-			continue
-		}
-		info, err := os.Stat(arg)
-		switch {
-		case err != nil:
+		if err := checkArgument(arg); err != nil {
 			mistakes = append(mistakes, err)
-		case info.IsDir():
-			mistakes = append(mistakes, fmt.Errorf("%s is a folder: name the files in it, or have it watched ('authenta-ingest run %s')", arg, arg))
-		case !info.Mode().IsRegular():
-			mistakes = append(mistakes, fmt.Errorf("%s is not a regular file", arg))
 		}
 	}
 	return errors.Join(mistakes...)
+}
+
+// checkArgument says what is wrong with a file or an address, as far as that can be seen from here.
+func checkArgument(arg string) error {
+	if isURI(arg) {
+		if !followable(arg) {
+			return fmt.Errorf("%s cannot be followed: want file:///…, nats-object://bucket/name or https://…", shown(arg))
+		}
+		return nil
+	}
+	info, err := os.Stat(arg)
+	switch {
+	case err != nil:
+		return err
+	case info.IsDir():
+		return fmt.Errorf("%s is a folder: name the files in it, or have it watched ('authenta-ingest run %s')", arg, arg)
+	case !info.Mode().IsRegular():
+		return fmt.Errorf("%s is not a regular file", arg)
+	}
+	f, err := os.Open(arg)
+	if err != nil {
+		return err
+	}
+	return f.Close()
 }
 
 func (o submission) run(cmd *cobra.Command, args []string) error {
@@ -105,8 +133,11 @@ func (o submission) run(cmd *cobra.Command, args []string) error {
 		}
 		var from queue.Position
 		if o.wait {
-			if from, err = q.End(ctx); err != nil {
-				return fmt.Errorf("no answers can be read, as no daemon has run at this NATS server in the namespace %s: %w", s.Namespace, err)
+			switch from, err = q.End(ctx); {
+			case errors.Is(err, jetstream.ErrStreamNotFound):
+				return fmt.Errorf("no daemon has run at this NATS server in the namespace %s: is that its INGEST_NAMESPACE?", s.Namespace)
+			case err != nil:
+				return err
 			}
 		}
 		ids, err := o.handIn(ctx, q, cmd.OutOrStdout(), args)
@@ -123,10 +154,10 @@ func (o submission) handIn(ctx context.Context, q *queue.Queue, stdout io.Writer
 	for _, arg := range args {
 		id, err := o.handInOne(ctx, q, arg)
 		if err != nil {
-			return ids, fmt.Errorf("submit %s: %w (%d of %d were handed in)", arg, err, len(ids), len(args))
+			return ids, fmt.Errorf("submit %s: %w (%d of %d were handed in)", shown(arg), err, len(ids), len(args))
 		}
 		if ids = append(ids, id); !o.wait {
-			fmt.Fprintf(stdout, "%s  %s\n", id, legible(arg))
+			fmt.Fprintf(stdout, "%s  %s\n", id, shown(arg))
 		}
 	}
 	return ids, nil
