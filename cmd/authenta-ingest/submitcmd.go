@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,7 +23,7 @@ import (
 // A submission is what 'submit' was told.
 type submission struct {
 	name, model string
-	meta        map[string]string
+	meta        []string // KEY=VALUE
 	wait, json  bool
 }
 
@@ -54,7 +55,7 @@ end with exit code 3.`,
 	f.BoolVar(&o.json, "json", false, "with --wait, print each answer as a JSON line")
 	f.StringVar(&o.name, "name", "", "what the file is called, if not as its path ends")
 	f.StringVar(&o.model, "model", "", "the model that is to judge, such as DF-1; those of the settings if nothing is said")
-	f.StringToStringVar(&o.meta, "meta", nil, "what the answer is to bring back, such as case=17; may be given more than once")
+	f.StringArrayVar(&o.meta, "meta", nil, "what the answer is to bring back, such as case=17; may be given more than once")
 	return cmd
 }
 
@@ -68,9 +69,11 @@ func followable(address string) bool {
 	})
 }
 
-// shown is a file or an address as it is printed: what follows the path of a web address may be a secret.
+// shown is a file or an address as it is printed: without a user, or what follows the path, which may be secrets. Those of files
+// and objects have none.
 func shown(arg string) string {
-	if isURI(arg) && strings.HasPrefix(strings.ToLower(arg), "http") {
+	scheme, _, _ := strings.Cut(strings.ToLower(arg), ":")
+	if isURI(arg) && scheme != "file" && scheme != "nats-object" {
 		arg = fetch.Redacted(arg)
 	}
 	return legible(arg)
@@ -90,6 +93,11 @@ func (o submission) check(args []string) error {
 	}
 	if o.model != "" && !queue.Model(o.model).Valid() {
 		mistakes = append(mistakes, fmt.Errorf("--model %q: want a model such as DF-1", o.model))
+	}
+	for _, m := range o.meta {
+		if key, _, has := strings.Cut(m, "="); !has || key == "" {
+			mistakes = append(mistakes, fmt.Errorf("--meta %q: want KEY=VALUE, such as case=17", m))
+		}
 	}
 	for _, arg := range args {
 		if err := checkArgument(arg); err != nil {
@@ -154,7 +162,11 @@ func (o submission) handIn(ctx context.Context, q *queue.Queue, stdout io.Writer
 	for _, arg := range args {
 		id, err := o.handInOne(ctx, q, arg)
 		if err != nil {
-			return ids, fmt.Errorf("submit %s: %w (%d of %d were handed in)", shown(arg), err, len(ids), len(args))
+			err = fmt.Errorf("submit %s: %w (%d of %d were handed in)", shown(arg), err, len(ids), len(args))
+			if o.wait && len(ids) > 0 { // they have not been printed
+				err = fmt.Errorf("%w\nhanded in, and not waited for: %s", err, list(ids))
+			}
+			return ids, err
 		}
 		if ids = append(ids, id); !o.wait {
 			fmt.Fprintf(stdout, "%s  %s\n", id, shown(arg))
@@ -178,7 +190,12 @@ func (o submission) handInOne(ctx context.Context, q *queue.Queue, arg string) (
 			name = filepath.Base(arg)
 		}
 	}
-	data, err := json.Marshal(map[string]any{"uri": uri, "name": name, "model": o.model, "meta": o.meta})
+	meta := map[string]string{}
+	for _, m := range o.meta {
+		key, value, _ := strings.Cut(m, "=")
+		meta[key] = value
+	}
+	data, err := json.Marshal(map[string]any{"uri": uri, "name": name, "model": o.model, "meta": meta})
 	if err != nil {
 		return "", err
 	}
@@ -187,6 +204,25 @@ func (o submission) handInOne(ctx context.Context, q *queue.Queue, arg string) (
 		err = errors.Join(err, q.TakeBack(context.WithoutCancel(ctx), uri))
 	}
 	return id, err
+}
+
+// mostListed is how many drops a line names.
+const mostListed = 20
+
+// list names drops, or as many as a person reads.
+func list(ids []queue.DropID) string {
+	var b strings.Builder
+	for i, id := range ids {
+		if i == mostListed {
+			fmt.Fprintf(&b, " and %d more", len(ids)-i)
+			break
+		}
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(string(id))
+	}
+	return b.String()
 }
 
 // await prints answers until every drop has its own, under every model.
@@ -209,7 +245,7 @@ func (o submission) await(ctx context.Context, q *queue.Queue, from queue.Positi
 	case err != nil:
 		return err
 	case len(a.open) > 0:
-		return fmt.Errorf("stopped waiting: %d answers are still to come, on the streams of verdicts and failures", len(a.open))
+		return fmt.Errorf("stopped waiting; answers that are still to come, on the streams of verdicts and failures: %s", list(slices.Sorted(maps.Keys(a.open))))
 	case a.failed:
 		return &exitError{code: exitFailed}
 	}
