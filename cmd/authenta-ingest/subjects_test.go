@@ -45,7 +45,7 @@ func (w *world) publisher() *publisher {
 	w.env["INGEST_SUBJECTS"] = "media.in"
 	p := &publisher{world: w, content: func(n int) int { return n }}
 	var err error
-	if p.nats, err = nats.Connect(w.env["NATS_URL"]); err != nil {
+	if p.nats, err = nats.Connect(w.env["NATS_URL"], nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1)); err != nil {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(p.nats.Close)
