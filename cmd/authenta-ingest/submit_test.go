@@ -154,20 +154,20 @@ func TestSubmitTellsEveryMistakeAtOnceAndHandsNothingIn(t *testing.T) {
 	fine := w.write("fine.jpg", picture(2))
 	as := w.nobody()
 	p := startProgram(t, w.env, nil, as, "submit", "--json", "--name", "x", "--model", "a b", "--meta", "case", fine, w.inbox,
-		filepath.Join(w.inbox, "missing.jpg"), closed, "ftp://user:pass-word@media.example/a.jpg", "https://media.example/a.jpg")
+		filepath.Join(w.inbox, "missing.jpg"), closed, "ftp://user:pass-word@media.example/a.jpg", "https://media.example/a.jpg", "https://media.example/%zz?"+signature, "nats-object:bucket", "file:a.jpg")
 	if code := p.wait(time.Minute); code != exitUsage {
 		t.Errorf("ended with %d, want %d", code, exitUsage)
 	}
 	said := p.stderr.String()
 	for _, want := range []string{
-		"--name is for one file, and there are 6", "--json is for answers: say --wait, too", `--model "a b": want a model such as DF-1`,
-		`--meta "case": want KEY=VALUE`, w.inbox + " is a folder: ", "missing.jpg: no such file", closed + ": permission denied", "ftp://media.example/a.jpg cannot be followed: want file:///…",
+		"--name is for one file, and there are 9", "--json is for answers: say --wait, too", `--model "a b": want a model such as DF-1`,
+		`--meta "case": want KEY=VALUE`, w.inbox + " is a folder: ", "missing.jpg: no such file", closed + ": permission denied", "ftp://media.example/a.jpg: cannot be followed: want file:///…", `"nats-object:bucket" is not`, `"file:a.jpg" is not`,
 	} {
 		if strings.Count(said, want) != 1 {
 			t.Errorf("%q is told %d times", want, strings.Count(said, want))
 		}
 	}
-	if n := strings.Count(said, "\n"); n != 8 || strings.Contains(said, "pass-word") {
+	if n := strings.Count(said, "\n"); n != 11 || strings.Contains(said, "pass-word") || strings.Contains(said, "not-to-be-told") {
 		t.Errorf("%d lines:\n%s", n, said)
 	}
 	for _, args := range [][]string{{"submit"}, {"submit", "--fast", fine}} {

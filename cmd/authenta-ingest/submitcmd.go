@@ -17,7 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/authenta/authenta-ingest/queue"
-	"github.com/authenta/authenta-ingest/watcher/fetch"
+	"github.com/authenta/authenta-ingest/watcher/subject"
 )
 
 // A submission is what 'submit' was told.
@@ -55,7 +55,7 @@ end with exit code 3.`,
 	f.BoolVar(&o.json, "json", false, "with --wait, print each answer as a JSON line")
 	f.StringVar(&o.name, "name", "", "what the file is called, if not as its path ends")
 	f.StringVar(&o.model, "model", "", "the model that is to judge, such as DF-1; those of the settings if nothing is said")
-	f.StringArrayVar(&o.meta, "meta", nil, "what the answer is to bring back, such as case=17; may be given more than once")
+	f.StringArrayVar(&o.meta, "meta", nil, "`KEY=VALUE` that the answer is to bring back, such as case=17; may be given more than once")
 	return cmd
 }
 
@@ -69,12 +69,10 @@ func followable(address string) bool {
 	})
 }
 
-// shown is a file or an address as it is printed: without a user, or what follows the path, which may be secrets. Those of files
-// and objects have none.
+// shown is a file or an address as it is printed, without what may be secret in it.
 func shown(arg string) string {
-	scheme, _, _ := strings.Cut(strings.ToLower(arg), ":")
-	if isURI(arg) && scheme != "file" && scheme != "nats-object" {
-		arg = fetch.Redacted(arg)
+	if isURI(arg) {
+		arg = subject.Shown(arg)
 	}
 	return legible(arg)
 }
@@ -110,10 +108,7 @@ func (o submission) check(args []string) error {
 // checkArgument says what is wrong with a file or an address, as far as that can be seen from here.
 func checkArgument(arg string) error {
 	if isURI(arg) {
-		if !followable(arg) {
-			return fmt.Errorf("%s cannot be followed: want file:///…, nats-object://bucket/name or https://…", shown(arg))
-		}
-		return nil
+		return checkAddress(arg)
 	}
 	info, err := os.Stat(arg)
 	switch {
@@ -129,6 +124,19 @@ func checkArgument(arg string) error {
 		return err
 	}
 	return f.Close()
+}
+
+// checkAddress says why an address cannot be followed by anybody.
+func checkAddress(uri string) (err error) {
+	switch scheme, _, _ := strings.Cut(strings.ToLower(uri), ":"); {
+	case scheme == "file":
+		_, err = queue.FilePath(uri)
+	case scheme == "nats-object":
+		_, _, err = queue.ObjectName(uri)
+	case scheme != "https" || subject.Shown(uri) == subject.Shown(""): // or it is no URL
+		err = fmt.Errorf("%s: cannot be followed: want file:///…, nats-object://bucket/name or https://…", shown(uri))
+	}
+	return err
 }
 
 func (o submission) run(cmd *cobra.Command, args []string) error {
