@@ -20,8 +20,15 @@ const handedIn = "submit/"
 func HandedIn(name string) bool { return strings.HasPrefix(name, handedIn) }
 
 // PutIn stages a file that is to be handed in, and returns the address to hand in. Once that is done, the object goes when the
-// file has its answers.
+// file has its answers. Where nobody has ever taken files in, nothing is staged.
 func (q *Queue) PutIn(ctx context.Context, r io.Reader) (uri string, err error) {
+	subject := q.ns.subject("intake")
+	switch _, err := q.js.StreamNameBySubject(ctx, subject); {
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+		return "", q.nobodyTakesIn()
+	case err != nil:
+		return "", fmt.Errorf("ask who takes in what is published on %s: %w", subject, q.conn.explain(err))
+	}
 	name := handedIn + rand.Text()
 	if err := q.Stage(ctx, name, r); err != nil {
 		return "", err
@@ -53,11 +60,15 @@ func (q *Queue) HandIn(ctx context.Context, header nats.Header, data []byte) (Dr
 	ack, err := q.js.PublishMsg(ctx, m)
 	switch {
 	case errors.Is(err, jetstream.ErrNoStreamResponse):
-		return "", fmt.Errorf("no daemon takes in what is published on %s: is one running that watches?", m.Subject)
+		return "", q.nobodyTakesIn()
 	case isFull(err):
 		return "", fmt.Errorf("%w: %d MB wait to be taken in: %w", ErrFull, intakeBytes>>20, err)
 	case err != nil:
 		return "", fmt.Errorf("publish on %s: %w", m.Subject, q.conn.explain(err))
 	}
 	return messageID(ack.Stream, ack.Sequence), nil
+}
+
+func (q *Queue) nobodyTakesIn() error {
+	return fmt.Errorf("no daemon has taken files in at this NATS server in the namespace %s: is one running that watches, with this INGEST_NAMESPACE?", q.ns)
 }

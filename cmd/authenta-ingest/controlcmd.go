@@ -233,6 +233,9 @@ func (s settings) dial(ctx context.Context) (*queue.Conn, error) {
 		return queue.Dial(ctx, s.server(), quiet)
 	}
 	conn, err := queue.Connect("nats://"+s.NATSListen, quiet, nats.Token(s.NATSToken))
+	if errors.Is(err, nats.ErrAuthorization) {
+		return nil, fmt.Errorf("the daemon at INGEST_NATS_LISTEN=%s wants another token: set INGEST_NATS_TOKEN to that of the daemon (%w)", s.NATSListen, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("no daemon can be asked at INGEST_NATS_LISTEN=%s: is one running? (%w)", s.NATSListen, err)
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/authenta/authenta-ingest/authenta/sandbox"
@@ -75,10 +76,12 @@ type crew struct {
 	*world
 	quorum   *quorum
 	conn     *queue.Conn
+	subject  *publisher
 	js       jetstream.JetStream
 	queue    *queue.Queue
 	watchers []*program
 	inboxes  []string
+	referred string // where the files are that references name
 	workers  []*program
 	kills    []killed
 	expected map[*program]bool // that were killed
@@ -93,6 +96,8 @@ type killed struct {
 func (w *world) crew(watchers, workers int) *crew {
 	w.t.Helper()
 	c := &crew{world: w, quorum: w.quorum(), expected: map[*program]bool{}}
+	c.subject, c.referred = w.publisher(), w.t.TempDir()
+	delete(w.env, "INGEST_SUBJECTS") // workers take nothing from them
 	for i := range watchers {
 		c.inboxes = append(c.inboxes, filepath.Join(w.t.TempDir(), "inbox"))
 		if err := os.Mkdir(c.inboxes[i], 0o755); err != nil {
@@ -118,15 +123,38 @@ func (w *world) crew(watchers, workers int) *crew {
 }
 
 func (c *crew) watch(i int) *program {
-	return c.start(watcherOnly(), "run", c.inboxes[i])
+	return c.start(watcherOnly("INGEST_SUBJECTS", "media.in", "INGEST_ROOTS", c.referred), "run", c.inboxes[i])
 }
 
-// bring has a file arrive, by the way that its number says.
+// bring has a file arrive, by the way that its number says: half of them come in a folder, the others by subject, as a reference or
+// as bytes. A publisher goes on until it has its acknowledgement, and says that it is the same message.
 func (c *crew) bring(n, content int) {
 	c.t.Helper()
+	name, header := fmt.Sprintf("%04d.jpg", n), nats.Header{nats.MsgIdHdr: {fmt.Sprint(n)}}
+	switch n % 4 {
+	case 2:
+		path := filepath.Join(c.referred, name)
+		if err := deposit(path, picture(content)); err != nil {
+			c.t.Fatal(err)
+		}
+		c.publish(fmt.Appendf(nil, `{"uri": %q}`, queue.FileURI(path)), header)
+		return
+	case 3:
+		header.Set("Name", name)
+		c.publish(picture(content), header)
+		return
+	}
 	if err := deposit(filepath.Join(c.inboxes[n%len(c.inboxes)], fmt.Sprintf("%04d.jpg", n)), picture(content)); err != nil {
 		c.t.Fatal(err)
 	}
+}
+
+func (c *crew) publish(data []byte, header nats.Header) {
+	c.t.Helper()
+	eventually(c.t, time.Minute, "a publisher has its acknowledgement", func() bool {
+		_, err := c.subject.js.PublishMsg(c.t.Context(), &nats.Msg{Subject: "media.in", Data: data, Header: header})
+		return err == nil
+	})
 }
 
 // kill ends a process as if it lost its power.

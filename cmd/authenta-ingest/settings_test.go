@@ -49,6 +49,36 @@ func TestEveryMistakeIsToldAtOnceAndNoSecret(t *testing.T) {
 	}
 }
 
+func TestEveryMistakeOfWhereMediaComeFromIsToldAtOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox.Options{})
+	missing, file := filepath.Join(w.inbox, "missing"), w.write("a.jpg", picture(1))
+	p := w.start(map[string]string{
+		"INGEST_SUBJECTS": ">, media..in,$SYS.x,authenta.verdicts.>,media.in", "INGEST_ROOTS": missing + "," + file,
+		"INGEST_URL_HOSTS": "https://media.example/a,*,a b,media.example", "INGEST_URL_PRIVATE": "maybe",
+		"INGEST_STAGE": "disk", "INGEST_STAGE_BYTES": "1", "INGEST_ROLE": "boss",
+	}, "run")
+	if code := p.wait(time.Minute); code != exitUsage {
+		t.Errorf("exit code %d, want %d", code, exitUsage)
+	}
+	want := []string{
+		`INGEST_SUBJECTS: ">" would take in everything`, `INGEST_SUBJECTS: "media..in" is no subject`, `INGEST_SUBJECTS: "$SYS.x" belongs to NATS itself`,
+		`INGEST_SUBJECTS: "authenta.verdicts.>" is where this program publishes`,
+		"INGEST_ROOTS: folder " + missing + " does not exist", "INGEST_ROOTS: " + file + " is not a folder",
+		`INGEST_URL_HOSTS: host "https://media.example/a": `, `INGEST_URL_HOSTS: host "*": `, `INGEST_URL_HOSTS: host "a b": `,
+		`INGEST_URL_PRIVATE="maybe": want true or false`, "INGEST_STAGE=disk: want off or store", "INGEST_STAGE_BYTES=1", "INGEST_ROLE=boss: want all, watcher or worker",
+	}
+	said := p.stderr.String()
+	for _, line := range want {
+		if strings.Count(said, line) != 1 {
+			t.Errorf("%q is told %d times", line, strings.Count(said, line))
+		}
+	}
+	if n := strings.Count(said, "\n"); n != len(want) {
+		t.Errorf("%d lines, want %d:\n%s", n, len(want), said)
+	}
+}
+
 func TestWithoutAKeyTheErrorNamesTheWaysOut(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, sandbox.Options{})

@@ -6,21 +6,24 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/cobra"
 
 	"github.com/authenta/authenta-ingest/queue"
+	"github.com/authenta/authenta-ingest/watcher/subject"
 )
 
 // A submission is what 'submit' was told.
 type submission struct {
 	name, model string
-	meta        map[string]string
+	meta        []string // KEY=VALUE
 	wait, json  bool
 }
 
@@ -52,18 +55,26 @@ end with exit code 3.`,
 	f.BoolVar(&o.json, "json", false, "with --wait, print each answer as a JSON line")
 	f.StringVar(&o.name, "name", "", "what the file is called, if not as its path ends")
 	f.StringVar(&o.model, "model", "", "the model that is to judge, such as DF-1; those of the settings if nothing is said")
-	f.StringToStringVar(&o.meta, "meta", nil, "what the answer is to bring back, such as case=17; may be given more than once")
+	f.StringArrayVar(&o.meta, "meta", nil, "`KEY=VALUE` that the answer is to bring back, such as case=17; may be given more than once")
 	return cmd
 }
 
 // isURI tells an address from a path.
-func isURI(arg string) bool {
-	for _, scheme := range []string{"file:", "nats-object:", "https:"} {
-		if strings.HasPrefix(strings.ToLower(arg), scheme) {
-			return true
-		}
+func isURI(arg string) bool { return followable(arg) || strings.Contains(arg, "://") }
+
+// followable reports whether an address is of a kind that can be followed.
+func followable(address string) bool {
+	return slices.ContainsFunc([]string{"file:", "nats-object:", "https:"}, func(scheme string) bool {
+		return strings.HasPrefix(strings.ToLower(address), scheme)
+	})
+}
+
+// shown is a file or an address as it is printed, without what may be secret in it.
+func shown(arg string) string {
+	if isURI(arg) {
+		arg = subject.Shown(arg)
 	}
-	return strings.Contains(arg, "://")
+	return legible(arg)
 }
 
 // check finds every mistake in what is to be submitted, before any of it is.
@@ -78,21 +89,54 @@ func (o submission) check(args []string) error {
 	if o.json && !o.wait {
 		mistakes = append(mistakes, errors.New("--json is for answers: say --wait, too"))
 	}
-	for _, arg := range args {
-		if isURI(arg) {
-			continue
+	if o.model != "" && !queue.Model(o.model).Valid() {
+		mistakes = append(mistakes, fmt.Errorf("--model %q: want a model such as DF-1", o.model))
+	}
+	for _, m := range o.meta {
+		if key, _, has := strings.Cut(m, "="); !has || key == "" {
+			mistakes = append(mistakes, fmt.Errorf("--meta %q: want KEY=VALUE, such as case=17", m))
 		}
-		info, err := os.Stat(arg)
-		switch {
-		case err != nil:
+	}
+	for _, arg := range args {
+		if err := checkArgument(arg); err != nil {
 			mistakes = append(mistakes, err)
-		case info.IsDir():
-			mistakes = append(mistakes, fmt.Errorf("%s is a folder: name the files in it, or have it watched ('authenta-ingest run %s')", arg, arg))
-		case !info.Mode().IsRegular():
-			mistakes = append(mistakes, fmt.Errorf("%s is not a regular file", arg))
 		}
 	}
 	return errors.Join(mistakes...)
+}
+
+// checkArgument says what is wrong with a file or an address, as far as that can be seen from here.
+func checkArgument(arg string) error {
+	if isURI(arg) {
+		return checkAddress(arg)
+	}
+	info, err := os.Stat(arg)
+	switch {
+	case err != nil:
+		return err
+	case info.IsDir():
+		return fmt.Errorf("%s is a folder: name the files in it, or have it watched ('authenta-ingest run %s')", arg, arg)
+	case !info.Mode().IsRegular():
+		return fmt.Errorf("%s is not a regular file", arg)
+	}
+	f, err := os.Open(arg)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// checkAddress says why an address cannot be followed by anybody.
+func checkAddress(uri string) (err error) {
+	switch scheme, _, _ := strings.Cut(strings.ToLower(uri), ":"); {
+	case scheme == "file":
+		_, err = queue.FilePath(uri)
+	case scheme == "nats-object":
+		_, _, err = queue.ObjectName(uri)
+	case scheme != "https" || subject.Shown(uri) == subject.Shown(""): // or it is no URL
+		err = fmt.Errorf("%s: cannot be followed: want file:///…, nats-object://bucket/name or https://…", shown(uri))
+	}
+	return err
 }
 
 func (o submission) run(cmd *cobra.Command, args []string) error {
@@ -105,8 +149,11 @@ func (o submission) run(cmd *cobra.Command, args []string) error {
 		}
 		var from queue.Position
 		if o.wait {
-			if from, err = q.End(ctx); err != nil {
-				return fmt.Errorf("no answers can be read, as no daemon has run at this NATS server in the namespace %s: %w", s.Namespace, err)
+			switch from, err = q.End(ctx); {
+			case errors.Is(err, jetstream.ErrStreamNotFound):
+				return fmt.Errorf("no daemon has run at this NATS server in the namespace %s: is that its INGEST_NAMESPACE?", s.Namespace)
+			case err != nil:
+				return err
 			}
 		}
 		ids, err := o.handIn(ctx, q, cmd.OutOrStdout(), args)
@@ -123,10 +170,14 @@ func (o submission) handIn(ctx context.Context, q *queue.Queue, stdout io.Writer
 	for _, arg := range args {
 		id, err := o.handInOne(ctx, q, arg)
 		if err != nil {
-			return ids, fmt.Errorf("submit %s: %w (%d of %d were handed in)", arg, err, len(ids), len(args))
+			err = fmt.Errorf("submit %s: %w (%d of %d were handed in)", shown(arg), err, len(ids), len(args))
+			if o.wait && len(ids) > 0 { // they have not been printed
+				err = fmt.Errorf("%w\nhanded in, and not waited for: %s", err, list(ids))
+			}
+			return ids, err
 		}
 		if ids = append(ids, id); !o.wait {
-			fmt.Fprintf(stdout, "%s  %s\n", id, legible(arg))
+			fmt.Fprintf(stdout, "%s  %s\n", id, shown(arg))
 		}
 	}
 	return ids, nil
@@ -147,7 +198,12 @@ func (o submission) handInOne(ctx context.Context, q *queue.Queue, arg string) (
 			name = filepath.Base(arg)
 		}
 	}
-	data, err := json.Marshal(map[string]any{"uri": uri, "name": name, "model": o.model, "meta": o.meta})
+	meta := map[string]string{}
+	for _, m := range o.meta {
+		key, value, _ := strings.Cut(m, "=")
+		meta[key] = value
+	}
+	data, err := json.Marshal(map[string]any{"uri": uri, "name": name, "model": o.model, "meta": meta})
 	if err != nil {
 		return "", err
 	}
@@ -156,6 +212,25 @@ func (o submission) handInOne(ctx context.Context, q *queue.Queue, arg string) (
 		err = errors.Join(err, q.TakeBack(context.WithoutCancel(ctx), uri))
 	}
 	return id, err
+}
+
+// mostListed is how many drops a line names.
+const mostListed = 20
+
+// list names drops, or as many as a person reads.
+func list(ids []queue.DropID) string {
+	var b strings.Builder
+	for i, id := range ids {
+		if i == mostListed {
+			fmt.Fprintf(&b, " and %d more", len(ids)-i)
+			break
+		}
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(string(id))
+	}
+	return b.String()
 }
 
 // await prints answers until every drop has its own, under every model.
@@ -178,7 +253,7 @@ func (o submission) await(ctx context.Context, q *queue.Queue, from queue.Positi
 	case err != nil:
 		return err
 	case len(a.open) > 0:
-		return fmt.Errorf("stopped waiting: %d answers are still to come, on the streams of verdicts and failures", len(a.open))
+		return fmt.Errorf("stopped waiting; answers that are still to come, on the streams of verdicts and failures: %s", list(slices.Sorted(maps.Keys(a.open))))
 	case a.failed:
 		return &exitError{code: exitFailed}
 	}

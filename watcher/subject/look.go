@@ -24,7 +24,7 @@ func (t *Taker) look(ctx context.Context, m queue.Message, req request) (content
 	}
 	u, err := url.Parse(req.uri)
 	if err != nil {
-		return content{}, refuse(queue.Invalid, "%q is no address: want file:///…, nats-object://bucket/name or https://…", req.uri)
+		return content{}, cannotFollow(req.uri)
 	}
 	switch u.Scheme {
 	case "file":
@@ -34,7 +34,11 @@ func (t *Taker) look(ctx context.Context, m queue.Message, req request) (content
 	case "https":
 		return t.lookAtURL(ctx, m, req.uri)
 	}
-	return content{}, refuse(queue.Invalid, "%s: cannot be followed: want file:///…, nats-object://bucket/name or https://…", fetch.Redacted(req.uri))
+	return content{}, cannotFollow(req.uri)
+}
+
+func cannotFollow(uri string) error {
+	return refuse(queue.Invalid, "%s: cannot be followed: want file:///…, nats-object://bucket/name or https://…", Shown(uri))
 }
 
 // read reads media and finds out what they are. Of what is none, it reads the beginning only.

@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/authenta/authenta-ingest/queue"
+	"github.com/authenta/authenta-ingest/watcher/fetch"
 	"github.com/authenta/authenta-ingest/watcher/media"
 )
 
@@ -137,6 +138,16 @@ func (r *request) check() error {
 		r.model, err = "", fmt.Errorf("%.40q is no model: want one such as DF-1", r.model)
 	}
 	return err
+}
+
+// Shown is an address as others may read it, who are told the answer: only those of files and objects have no secret in them.
+// Of others, the user and what follows the path are left out, and one that is no URL altogether.
+func Shown(uri string) string {
+	switch scheme, _, _ := strings.Cut(strings.ToLower(uri), ":"); scheme {
+	case "file", "nats-object":
+		return uri
+	}
+	return fetch.Redacted(uri)
 }
 
 // displayName is what the media are called: as the message says, or as the end of their address does.

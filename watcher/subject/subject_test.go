@@ -264,3 +264,20 @@ func TestAServerThatIsDownForAWhileIsAskedAgain(t *testing.T) {
 		t.Errorf("asked %d times", n)
 	}
 }
+
+// TestWhatMayBeASecretInAnAddressIsNotTold has it in addresses that are mistaken in other ways, too.
+func TestWhatMayBeASecretInAnAddressIsNotTold(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.take()
+	for _, uri := range []string{
+		"https://other.example/a.jpg?sig=s3cr3t", "https://other.example/%zz.jpg?sig=s3cr3t", " https://other.example/a.jpg?sig=s3cr3t",
+		"http://other.example/a.jpg?sig=s3cr3t", "s3://key:s3cr3t@bucket/a.jpg", "https:other.example?sig=s3cr3t", "https://u:s3cr3t@other.example:x/",
+		"https://other.example:s3cr3t/a.jpg", "a.jpg?sig=s3cr3t", "https://other.example/a.jpg?sig=s3cr3t#" + strings.Repeat("n", 5000),
+	} {
+		f := w.failure(w.refer(map[string]any{"uri": uri}))
+		if f.Reason != queue.Invalid || strings.Contains(f.URI+f.Name+f.Message, "s3cr3t") {
+			t.Errorf("%.60s: %+v", uri, f)
+		}
+	}
+}
