@@ -164,24 +164,17 @@ func TestTheStreamsOfMediaHaveAsManyCopiesAsTheOthers(t *testing.T) {
 func TestWhoeverHandsFilesInLeavesTheBucketAsItIs(t *testing.T) {
 	t.Parallel()
 	conn := dial(t, newExternal(t).url(""))
+	q := openQueue(t, conn, func(o *queue.Options) { o.StageBytes = 5 << 20 })
+	if _, err := q.Intake(deadline(t), "", queue.Named{}); err != nil {
+		t.Fatal(err)
+	}
 	attached, err := queue.Attach(conn, queue.Options{Log: quiet, StageBytes: 2 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}
-	putIn := func() {
-		if _, err := attached.PutIn(deadline(t), strings.NewReader("bytes")); err != nil {
-			t.Fatal(err)
-		}
-	}
-	putIn() // it makes what is not there
-	q := openQueue(t, conn, func(o *queue.Options) { o.StageBytes = 5 << 20 })
-	if err := q.Stage(deadline(t), "a", strings.NewReader("a")); err != nil {
+	if _, err := attached.PutIn(deadline(t), strings.NewReader("bytes")); err != nil {
 		t.Fatal(err)
 	}
-	if attached, err = queue.Attach(conn, queue.Options{Log: quiet, StageBytes: 2 << 20}); err != nil {
-		t.Fatal(err)
-	}
-	putIn()
 	if c := lookUp(t, q, "OBJ_authenta-media").CachedInfo().Config; c.MaxBytes != 5<<20 {
 		t.Errorf("the bucket may hold %d bytes", c.MaxBytes)
 	}
