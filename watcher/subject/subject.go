@@ -91,6 +91,7 @@ const (
 func (t *Taker) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return t.catchUp(ctx) })
+	g.Go(func() error { return t.Intake.Keep(ctx) })
 	g.Go(func() error {
 		return t.Intake.Work(ctx, queue.MessagePool{Slots: slots, Grace: t.Grace, Ready: t.Room.Wait, Handle: t.handle})
 	})
