@@ -3,8 +3,10 @@ package queue
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -25,6 +27,8 @@ var (
 	ClearParked        = (*Queue).clearParked
 
 	Sweep = (*Queue).sweep
+
+	KeepNamed = (*Intake).keep
 
 	MergeGaps    = merge
 	AnsweredAs   = Job.answeredAs
@@ -103,4 +107,13 @@ func Gather(q *Queue) (waiting func() int, release func()) {
 		defer g.mu.Unlock()
 		return len(g.waiting)
 	}, g.pass
+}
+
+// AgeNamed has what a process has named be as old as if it had gone down then.
+func AgeNamed(ctx context.Context, q *Queue, host string, n Named, at time.Time) error {
+	data, err := json.Marshal(naming{n, at})
+	if err == nil {
+		_, _, err = q.publish(ctx, write{subject: q.control.subject(namedKey(host, n)), data: data, last: anySequence})
+	}
+	return err
 }

@@ -2,9 +2,12 @@ package queue
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -30,6 +33,10 @@ type Message struct {
 type Intake struct {
 	q       *Queue
 	sources []source
+
+	host   string
+	names  Named
+	wanted []string // the subjects that were captured last; only of who calls Keep
 }
 
 // A source is a stream that captures some of the subjects.
@@ -39,10 +46,16 @@ type source struct {
 	consumer jetstream.Consumer
 }
 
-// A Named is what a machine names as the sources of media. It is remembered while the machine is away.
+// A Named is what a process names as the sources of media. It is remembered while its machine is away.
 type Named struct {
 	Subjects []string `json:"subjects,omitempty"`
 	Roots    []string `json:"roots,omitempty"` // folders, of which it reads what references name
+}
+
+// A naming is the record of that.
+type naming struct {
+	Named
+	At time.Time `json:"at"` // when a process was last there that names it
 }
 
 // intakeBytes is how much may wait on the intake stream. A full one refuses more, which its publisher is told.
@@ -51,8 +64,8 @@ const intakeBytes = 1 << 30
 // Intake has subjects captured, so that what is published on them is acknowledged to its publisher and kept until it is taken
 // in. What a stream of somebody else's captures is left there, and consumed from it by a durable consumer of the name
 // <ns>-intake. The machines of a cluster may name different subjects: each takes in what any of them has named. host is the
-// name under which this machine's are remembered; those that it does not name any more are given up, and so processes of one
-// host have to name the same.
+// name under which this machine's are remembered. What none of its processes names any more is given up: if there is a host, some
+// minutes after the last one that did was there, for there may be others on it. [Intake.Keep] tells that one is there.
 //
 // <ns>.intake is captured in any case.
 func (q *Queue) Intake(ctx context.Context, host string, n Named) (*Intake, error) {
@@ -68,12 +81,7 @@ func (q *Queue) Intake(ctx context.Context, host string, n Named) (*Intake, erro
 }
 
 func (q *Queue) openIntake(ctx context.Context, host string, n Named) (*Intake, error) {
-	data, err := json.Marshal(n)
-	if err != nil {
-		return nil, err
-	}
-	w := write{subject: q.control.subject(namedKey(host)), data: data, last: anySequence}
-	if _, _, err = q.publish(ctx, w); err != nil {
+	if err := q.name(ctx, host, n); err != nil {
 		return nil, err
 	}
 	if _, err := q.media.make(ctx, q); err != nil { // for those who hand files in; whoever needs it tries again
@@ -87,42 +95,126 @@ func (q *Queue) openIntake(ctx context.Context, host string, n Named) (*Intake, 
 		}
 		var now []string
 		if now, err = q.wantedSubjects(ctx); err == nil && slices.Equal(now, wanted) {
-			return in, nil
+			in.host, in.names, in.wanted = host, n, wanted
+			return in, q.tellOthers(ctx, host, n)
 		}
 		wanted = now // another machine has named some meanwhile
 	}
 	return nil, err
 }
 
-// namedKey is where what a machine has named is remembered.
-func namedKey(host string) string {
+const (
+	// keepEvery is how often a process tells that what it names is named still.
+	keepEvery = 30 * time.Second
+	// namedLife is for how long what a process has named counts beside what another one of its machine names.
+	namedLife = 3 * time.Minute
+)
+
+// Keep tells, until ctx ends, that what this process names is named still, and has captured what is to be: that another process of
+// this machine has gone, or was taken for gone during an outage, is noticed by those that are there. Its error is nil.
+func (in *Intake) Keep(ctx context.Context) error {
+	tick := time.NewTicker(keepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if err := in.keep(ctx); err != nil && ctx.Err() == nil {
+			in.q.Log.Debug("what is to be captured could not be looked at", "error", err)
+		}
+	}
+}
+
+func (in *Intake) keep(ctx context.Context) error {
+	if err := in.q.name(ctx, in.host, in.names); err != nil {
+		return err
+	}
+	wanted, err := in.q.wantedSubjects(ctx)
+	if err != nil || slices.Equal(wanted, in.wanted) {
+		return err
+	}
+	if _, err = in.q.capture(ctx, wanted); err == nil {
+		in.wanted = wanted
+	}
+	return err
+}
+
+// name notes what a process names.
+func (q *Queue) name(ctx context.Context, host string, n Named) error {
+	data, err := json.Marshal(naming{n, time.Now().UTC()})
+	if err == nil {
+		_, _, err = q.publish(ctx, write{subject: q.control.subject(namedKey(host, n)), data: data, last: anySequence})
+	}
+	return err
+}
+
+// tellOthers says that other processes of this machine name something else: mostly somebody has forgotten one of them.
+func (q *Queue) tellOthers(ctx context.Context, host string, n Named) error {
+	all, err := q.namings(ctx)
+	for key, other := range all {
+		if host != "" && strings.HasPrefix(key, namedPrefix+hostToken(host)+".") && key != namedKey(host, n) {
+			q.Log.Warn("another process of this machine names other subjects or folders for references, or did so a moment ago: what each of "+
+				"them names is taken in as long as it runs. Give all processes of a machine the same INGEST_SUBJECTS, INGEST_ROOTS and folders, "+
+				"or an INGEST_HOST of their own", "machine", host,
+				"subjects", strings.Join(n.Subjects, ", "), "its_subjects", strings.Join(other.Subjects, ", "),
+				"folders", strings.Join(n.Roots, ", "), "its_folders", strings.Join(other.Roots, ", "))
+		}
+	}
+	return err
+}
+
+// namedKey is where what a process of a machine has named is remembered, together with others that name the same.
+func namedKey(host string, n Named) string {
 	if host == "" { // there is but one
 		return namedPrefix + "_"
 	}
-	return namedPrefix + hostToken(host)
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q", slices.Sorted(slices.Values(n.Subjects)), slices.Sorted(slices.Values(n.Roots))))
+	return namedPrefix + hostToken(host) + "." + hex.EncodeToString(sum[:6])
 }
 
 const namedPrefix = "named."
 
-// named is what each machine names, whether or not it is there now.
+// named is what the processes of each machine name, whether or not they are there now: those that were there when the last one was.
 func (q *Queue) named(ctx context.Context) ([]Named, error) {
-	keys, err := q.control.Keys(ctx, namedPrefix+"*")
+	namings, err := q.namings(ctx)
+	var all []Named
+	for _, n := range namings {
+		all = append(all, n.Named)
+	}
+	return all, err
+}
+
+// namings are the records of that which count, by their keys.
+func (q *Queue) namings(ctx context.Context) (map[string]naming, error) {
+	keys, err := q.control.Keys(ctx, namedPrefix+">")
 	if err != nil {
 		return nil, err
 	}
-	var all []Named
+	all, newest := map[string]naming{}, map[string]time.Time{}
 	for _, key := range keys {
 		e, err := q.control.Get(ctx, key)
 		if err != nil {
 			return nil, err
 		}
-		var n Named
+		var n naming
 		if len(e.Data) > 0 && json.Unmarshal(e.Data, &n) != nil {
 			q.Log.Warn("a machine's record of what it takes media from is damaged, and left out until it starts again", "record", key)
 		}
-		all = append(all, n)
+		all[key] = n
+		if host := namedBy(key); n.At.After(newest[host]) {
+			newest[host] = n.At
+		}
 	}
+	maps.DeleteFunc(all, func(key string, n naming) bool { return newest[namedBy(key)].Sub(n.At) > namedLife })
 	return all, nil
+}
+
+// namedBy is the machine of a record's key.
+func namedBy(key string) string {
+	host, _, _ := strings.Cut(strings.TrimPrefix(key, namedPrefix), ".")
+	return host
 }
 
 // wantedSubjects are those that any machine names, sorted.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -170,14 +171,57 @@ func TestEachMachineNamesItsSubjects(t *testing.T) {
 	if got, want := s.captured(), []string{"a.example.in", "all.in", "authenta.intake", "b.in", "c.in"}; !slices.Equal(got, want) {
 		t.Errorf("captured %v, want %v", got, want)
 	}
-	s.intake("b", "b.other")
-	in := s.intake("c")
+	in := s.intake("c", "c.in", "all.in")
 	if roots, err := in.Roots(deadline(t)); len(roots) != 3 || err != nil {
 		t.Errorf("roots %v, %v", roots, err)
 	}
-	if got, want := s.captured(), []string{"a.example.in", "all.in", "authenta.intake", "b.other"}; !slices.Equal(got, want) {
-		t.Errorf("captured %v, want %v", got, want)
+}
+
+// Processes of one machine may name different subjects: none takes away what another one names, and what nobody names any more goes
+// when the last one that did has been gone for a while.
+func TestProcessesOfAMachineThatNameDifferentSubjects(t *testing.T) {
+	t.Parallel()
+	var book logbook
+	s := newStore(t, func(o *queue.Options) { o.Log = book.log() })
+	want := func(subjects ...string) {
+		t.Helper()
+		if got := s.captured(); !slices.Equal(got, subjects) {
+			t.Errorf("captured %v, want %v", got, subjects)
+		}
 	}
+	keep := func(in *queue.Intake) {
+		t.Helper()
+		if err := queue.KeepNamed(in, deadline(t)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	age := func(subject string) {
+		t.Helper()
+		n := queue.Named{Subjects: []string{subject}, Roots: []string{"/m"}}
+		if err := queue.AgeNamed(deadline(t), s.Queue, "m", n, time.Now().Add(-time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first := s.intake("m", "first.in")
+	if book.said("another process of this machine") != 0 {
+		t.Error("it warns of itself")
+	}
+	s.intake("m", "first.in")
+	second := s.intake("m", "second.in")
+	want("authenta.intake", "first.in", "second.in")
+	if book.said("another process of this machine") != 1 {
+		t.Error("nobody is told")
+	}
+	age("first.in") // as after an outage in which its process could not tell that it is there
+	keep(second)
+	want("authenta.intake", "second.in")
+	keep(first)
+	want("authenta.intake", "first.in", "second.in")
+	age("second.in")
+	keep(first)
+	want("authenta.intake", "first.in")
+	s.intake("other", "other.in") // the machine is away
+	want("authenta.intake", "first.in", "other.in")
 }
 
 func TestWhatWasDecidedFirstCounts(t *testing.T) {

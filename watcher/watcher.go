@@ -185,16 +185,16 @@ func (w *Watcher) Unread() int {
 
 // Run watches until ctx ends, and then returns nil.
 func (w *Watcher) Run(ctx context.Context) error {
-	g, ctx := errgroup.WithContext(ctx)
+	g, working := errgroup.WithContext(ctx)
 	w.events.open()
-	g.Go(func() error { return w.events.run(ctx) })
-	g.Go(func() error { return w.files.run(ctx) })
-	g.Go(func() error { return w.debts.run(ctx) })
+	g.Go(func() error { return w.events.run(working) })
+	g.Go(func() error { return w.files.run(working) })
+	g.Go(func() error { return w.debts.run(working) })
 	for _, r := range w.roots {
-		g.Go(func() error { return r.run(ctx) })
+		g.Go(func() error { return r.run(working) })
 	}
-	g.Go(func() error { return w.loop(ctx) })
-	g.Go(func() error { return w.intake(ctx) })
+	g.Go(func() error { return w.loop(working) })
+	g.Go(func() error { return w.intake(working) })
 	if err := g.Wait(); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("watcher: %w", err)
 	}

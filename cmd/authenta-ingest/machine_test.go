@@ -1,6 +1,8 @@
 package main
 
 import (
+	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/authenta/authenta-ingest/queue/control"
@@ -24,5 +26,25 @@ func TestFilesAreOnAMachineIfOthersShareTheBroker(t *testing.T) {
 		if got := c.s.filesAt(); got != c.want {
 			t.Errorf("%s: %q, want %q", name, got, c.want)
 		}
+	}
+}
+
+// Machines that were given one name on purpose see the same files; those that have one by mistake do not.
+func TestAMachineIsToldFromItsNamesakesUnlessItWasNamed(t *testing.T) {
+	if got := (settings{Host: "nas"}).boot(); got != "" {
+		t.Errorf("named, and told apart by %q", got)
+	}
+	if got := (settings{}).boot(); got != control.Boot() || runtime.GOOS == "linux" && got == "" {
+		t.Errorf("told apart by %q", got)
+	}
+}
+
+func TestStatusWarnsOfMachinesThatAreCalledTheSame(t *testing.T) {
+	var out strings.Builder
+	if err := writeStatus(&out, control.Status{Namesakes: []string{"cam"}}); err != nil {
+		t.Fatal(err)
+	}
+	if text := out.String(); !strings.Contains(text, "several machines are called cam") || !strings.Contains(text, "INGEST_HOST") {
+		t.Error(text)
 	}
 }

@@ -12,15 +12,17 @@ import (
 const (
 	// offersEvery is how often it is looked at whether others work now.
 	offersEvery = 2 * time.Second
-	// offersAgain is when what could not be offered is offered: by then the broker hands out what dead workers had in hand.
+	// offersAgain is when it is looked at again: by then the broker hands out what dead workers had in hand, and everybody knows of
+	// the change. A worker that had not heard of it may have passed a file to a machine on which nobody worked any more.
 	offersAgain = 20 * time.Second
 )
 
 // offers is for which workers everything was offered that waits for machines on which nobody works.
 type offers struct {
 	mu  sync.Mutex
-	to  string
-	due time.Time // when some of it is to be offered again; zero: not at all
+	to   string
+	left int       // what was there and could not be offered
+	due  time.Time // when it is to be looked at again; zero: not at all
 }
 
 // offer has files that wait for machines on which nobody works looked for anew when those who work have changed: one who has
@@ -88,18 +90,19 @@ func (o *offers) made(workers string) bool {
 	return o.to == workers && (o.due.IsZero() || time.Now().Before(o.due))
 }
 
-// settled reports whether everything was offered to these workers, and nothing is left to be offered.
+// settled reports whether everything was offered to these workers, and nothing was left to be offered.
 func (o *offers) settled(workers string) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.to == workers && o.due.IsZero()
+	return o.to == workers && o.left == 0
 }
 
+// make notes what was offered. It is looked at once more after the workers have changed, and until nothing is left.
 func (o *offers) make(workers string, left int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.to, o.due = workers, time.Time{}
-	if left > 0 {
+	again := left > 0 || o.to != workers
+	if o.to, o.left, o.due = workers, left, (time.Time{}); again {
 		o.due = time.Now().Add(offersAgain)
 	}
 }

@@ -170,7 +170,7 @@ func newDaemon(s settings, q *queue.Queue, client *authenta.Client, exclude []st
 	d.cluster = control.New(control.Options{
 		Queue: q, MutationRate: s.MutationRate, QueryRate: s.QueryRate,
 		MutationQuota: s.MutationQuota, QueryQuota: s.QueryQuota, Version: version(),
-		Role: s.Role, Host: s.machine(), Dirs: dirs, Log: log,
+		Role: s.Role, Host: s.machine(), Boot: s.boot(), Dirs: dirs, Log: log,
 	})
 	if s.Role.Works() {
 		d.worker = worker.New(worker.Options{

@@ -397,6 +397,14 @@ func (s settings) filter() (*filter.Filter, error) {
 // machine is the name under which the cluster knows this machine.
 func (s settings) machine() string { return cmp.Or(s.Host, control.Machine()) }
 
+// boot tells this machine from another of the same name; empty: the name was given on purpose, and machines of one name see the same files.
+func (s settings) boot() string {
+	if s.Host != "" {
+		return ""
+	}
+	return control.Boot()
+}
+
 // shared reports whether processes on other machines may use the same NATS.
 func (s settings) shared() bool {
 	host, _, err := net.SplitHostPort(s.NATSListen)

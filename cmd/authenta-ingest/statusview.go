@@ -39,6 +39,9 @@ func writeStatus(w io.Writer, s control.Status) error {
 	for i, m := range s.Workers {
 		row(first(i, "processes"), "%s  %s  since %s", m, cmp.Or(m.Role, control.RoleAll), m.Since.Local().Format(time.DateTime))
 	}
+	for _, host := range s.Namesakes {
+		row("WARNING", "several machines are called %s: files of one fail as unreadable on another; set INGEST_HOST on each to a name of its own", host)
+	}
 	for i, f := range s.Failures {
 		row(first(i, "last failures"), "%s  %s  %s  %s: %s", f.FailedAt.Local().Format(time.DateTime), failureKey(f), f.Name, f.Reason, oneLine(f.Message))
 	}

@@ -40,6 +40,7 @@ type Options struct {
 	Version       string       // of the program, for those who look
 	Role          Role         // default RoleAll
 	Host          string       // the machine's name, the same for all processes that see the same files; default Machine()
+	Boot          string       // tells the machine from others that have the same name by mistake, see Boot; empty: they are one
 	Dirs          []string     // the folders that it watches, absolute
 	Log           *slog.Logger // default slog.Default()
 }
@@ -53,6 +54,8 @@ type Cluster struct {
 	Mutations *Pacer
 	Queries   *Pacer
 	Budget    *Budget
+
+	confused bool // it was said that another machine has the same name; only of stay
 
 	synced chan struct{} // closed when the records are mirrored and the cluster knows of this process
 	tells  chan telling  // events to publish
@@ -81,7 +84,7 @@ func New(o Options) *Cluster {
 		Options: o, synced: make(chan struct{}), tells: make(chan telling, 64), members: map[string]sighting{}, heard: make(chan struct{}),
 		awaited: map[string]struct{}{},
 		Self: Member{
-			ID: strings.ToLower(rand.Text()[:12]), Host: o.Host, PID: os.Getpid(), Role: o.Role, Dirs: o.Dirs, Version: o.Version, Since: now(),
+			ID: strings.ToLower(rand.Text()[:12]), Host: o.Host, Boot: o.Boot, PID: os.Getpid(), Role: o.Role, Dirs: o.Dirs, Version: o.Version, Since: now(),
 		},
 	}
 	c.Uploads = newGate("uploads", c.Self.String(), c.entry(uploadsKey), c.telling("uploads"), o.Log)
@@ -155,6 +158,7 @@ func (c *Cluster) stay(ctx context.Context) error {
 		}
 		c.forget()
 		c.welcome()
+		c.tellNamesakes()
 		c.reconsider(ctx)
 		c.Uploads.lift(ctx)
 		c.Polls.lift(ctx)

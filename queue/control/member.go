@@ -2,8 +2,10 @@ package control
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -29,7 +31,8 @@ func (r Role) Watches() bool { return r != RoleWorker }
 // A Member is a process of the cluster.
 type Member struct {
 	ID      string    `json:"id"`
-	Host    string    `json:"host"` // the machine that it is on; processes on one see the same files
+	Host    string    `json:"host"`           // the machine that it is on; processes on one see the same files
+	Boot    string    `json:"boot,omitempty"` // tells the machine from others of the same name, see Options.Boot
 	PID     int       `json:"pid"`
 	Role    Role      `json:"role,omitempty"`
 	Dirs    []string  `json:"dirs,omitempty"` // the folders that it watches, absolute
@@ -55,6 +58,38 @@ func Machine() string {
 		return "unknown"
 	}
 	return host
+}
+
+// Boot tells this machine from others, whatever they are called, until it is booted anew; empty: nothing here does.
+func Boot() string {
+	id, _ := os.ReadFile("/proc/sys/kernel/random/boot_id") // Linux only
+	return strings.TrimSpace(string(id))
+}
+
+// Namesakes are the names that more than one machine has now, in order.
+func (c *Cluster) Namesakes() []string {
+	boots, twice := map[string]string{}, map[string]bool{}
+	for _, m := range c.Members() {
+		if m.Boot == "" {
+			continue
+		}
+		if other, seen := boots[m.Host]; seen && other != m.Boot {
+			twice[m.Host] = true
+		}
+		boots[m.Host] = m.Boot
+	}
+	return slices.Sorted(maps.Keys(twice))
+}
+
+// tellNamesakes says, once, that another machine has the name of this one. What one has taken in the other is believed to see, too:
+// it finds nothing, and the file fails.
+func (c *Cluster) tellNamesakes() {
+	twice := slices.Contains(c.Namesakes(), c.Self.Host)
+	if twice && !c.confused {
+		c.Log.Warn("another machine has the same host name: files of one fail as unreadable on the other. "+
+			"Set INGEST_HOST on each to a name of its own, and start them again", "name", c.Self.Host)
+	}
+	c.confused = twice
 }
 
 // A sighting is a member, and when its last sign of life came.

@@ -25,8 +25,9 @@ type Status struct {
 	Budget    *BudgetStatus   `json:"budget,omitempty"` // nil: nothing is counted
 	Rates     Rates           `json:"rates"`
 	Workers   []Member        `json:"workers"`
-	Failures  []queue.Failure `json:"failures"` // the last ones, newest first
-	Mended    queue.Mended    `json:"mended"`   // since the store is there
+	Namesakes []string        `json:"namesakes,omitempty"` // names that more than one machine has: each needs its own
+	Failures  []queue.Failure `json:"failures"`            // the last ones, newest first
+	Mended    queue.Mended    `json:"mended"`              // since the store is there
 }
 
 // A HostStatus says what waits for the workers of a machine, because others cannot read it.
@@ -95,7 +96,7 @@ func (c *Cluster) Status(ctx context.Context) (Status, error) {
 		Queued: depths.Upload, Awaiting: depths.Await, Waiting: waiting, Messages: untaken,
 		Uploads: gateStatus(c.Uploads.State()), Polls: gateStatus(c.Polls.State()),
 		Budget: c.Budget.Counts().status(depths.Await), Rates: Rates{c.MutationRate, c.QueryRate},
-		Workers: c.Members(), Failures: failures, Mended: mended,
+		Workers: c.Members(), Namesakes: c.Namesakes(), Failures: failures, Mended: mended,
 	}
 	if err := c.Queue.Room(ctx); err != nil {
 		s.Intake = IntakeStatus{Paused: true, Message: err.Error()}

@@ -202,3 +202,26 @@ func TestTooManyOpenFilesRefuseNothing(t *testing.T) {
 		}
 	}
 }
+
+// Somebody deletes the stream that media are taken from. Whoever ends for that says why.
+func TestATakerThatCannotGoOnSaysWhy(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	if _, err := w.js.CreateStream(w.deadline(), jetstream.StreamConfig{Name: "MEDIA", Subjects: []string{"media.in"}}); err != nil {
+		t.Fatal(err)
+	}
+	taker, ended := w.taker(), make(chan error, 1)
+	ctx, stop := context.WithCancel(w.deadline())
+	defer stop()
+	go func() { ended <- taker.Run(ctx) }()
+	w.await("messages are asked for", func() bool {
+		c, err := w.js.Consumer(w.deadline(), "MEDIA", "authenta-intake")
+		return err == nil && c.CachedInfo().NumWaiting > 0
+	})
+	if err := w.js.DeleteStream(w.deadline(), "MEDIA"); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; err == nil || !strings.Contains(err.Error(), "MEDIA") {
+		t.Errorf("ended with %v", err)
+	}
+}

@@ -89,10 +89,11 @@ const (
 
 // Run takes messages in until ctx ends, and then returns nil.
 func (t *Taker) Run(ctx context.Context) error {
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return t.catchUp(ctx) })
+	g, working := errgroup.WithContext(ctx)
+	g.Go(func() error { return t.catchUp(working) })
+	g.Go(func() error { return t.Intake.Keep(working) })
 	g.Go(func() error {
-		return t.Intake.Work(ctx, queue.MessagePool{Slots: slots, Grace: t.Grace, Ready: t.Room.Wait, Handle: t.handle})
+		return t.Intake.Work(working, queue.MessagePool{Slots: slots, Grace: t.Grace, Ready: t.Room.Wait, Handle: t.handle})
 	})
 	if err := g.Wait(); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("take media from subjects: %w", err)
