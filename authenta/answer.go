@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io"
 	"net/http"
+
+	"github.com/authenta/authenta-ingest/authenta/retryafter"
 )
 
 // How much of an answer is read. A record takes about 2 KiB, a page of a hundred about 200 KiB.
@@ -26,7 +28,7 @@ func checkResponse(ctx context.Context, resp *http.Response) ([]byte, *Error) {
 	}
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody)) // what came is as good as there is
 	e := apiError(resp.StatusCode, body)
-	e.RetryAfter = retryAfter(resp.Header)
+	e.RetryAfter = retryafter.Of(resp.Header)
 	return nil, e
 }
 

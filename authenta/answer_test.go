@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/authenta/authenta-ingest/authenta/retryafter"
 )
 
 func TestAnswersOfThePlatformAreClassified(t *testing.T) {
@@ -84,14 +86,14 @@ func TestRetryAfterIsReadInBothFormsAndCapped(t *testing.T) {
 		"-5":                            0,
 		"soon":                          0,
 		"90":                            90 * time.Second,
-		"999999999":                     MaxRetryAfter,
+		"999999999":                     retryafter.Most,
 		"99999999999999999999":          0,
 		"Tue, 02 Dec 2025 10:02:00 GMT": 2 * time.Minute,
 		"Tue, 02 Dec 2025 09:00:00 GMT": 0,
-		"Wed, 03 Dec 2025 10:00:00 GMT": MaxRetryAfter,
+		"Wed, 03 Dec 2025 10:00:00 GMT": retryafter.Most,
 	} {
 		h := http.Header{"Retry-After": {value}, "Date": {date}}
-		if got := retryAfter(h); got != want {
+		if got := retryafter.Of(h); got != want {
 			t.Errorf("%q: got %v, want %v", value, got, want)
 		}
 	}

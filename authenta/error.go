@@ -28,7 +28,7 @@ type Error struct {
 	Status        int    // HTTP status of the answer; 0: there was none
 	Code, Message string // as the platform or storage gave them, made printable and cut; empty: not said
 
-	// RetryAfter is how long the answer asked to wait, at most MaxRetryAfter; 0: it did not say.
+	// RetryAfter is how long the answer asked to wait, at most [retryafter.Most]; 0: it did not say.
 	RetryAfter time.Duration
 
 	// MaybeDone means that the request may have been carried out although no answer says so. Look before repeating it:

@@ -10,6 +10,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/authenta/authenta-ingest/authenta/retryafter"
 )
 
 func FuzzMedia(f *testing.F) {
@@ -110,7 +112,7 @@ func FuzzAPIError(f *testing.F) {
 		if definite := e.Kind != KindUnavailable; e.MaybeDone == definite {
 			t.Errorf("%v, MaybeDone %t", e.Kind, e.MaybeDone)
 		}
-		if e.RetryAfter < 0 || e.RetryAfter > MaxRetryAfter {
+		if e.RetryAfter < 0 || e.RetryAfter > retryafter.Most {
 			t.Errorf("asked to wait %v", e.RetryAfter)
 		}
 	})
@@ -138,8 +140,8 @@ func FuzzStorageError(f *testing.F) {
 
 func FuzzRetryAfter(f *testing.F) {
 	f.Fuzz(func(t *testing.T, value, date string) {
-		d := retryAfter(http.Header{"Retry-After": {value}, "Date": {date}})
-		if d < 0 || d > MaxRetryAfter {
+		d := retryafter.Of(http.Header{"Retry-After": {value}, "Date": {date}})
+		if d < 0 || d > retryafter.Most {
 			t.Errorf("%v", d)
 		}
 	})

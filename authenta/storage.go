@@ -5,6 +5,8 @@ import (
 	"io"
 	"net/http"
 	"strings"
+
+	"github.com/authenta/authenta-ingest/authenta/retryafter"
 )
 
 // checkStorage judges storage's answer to a PUT: nil for a success. MaybeDone is set where the answer is not storage's
@@ -15,7 +17,7 @@ func checkStorage(resp *http.Response) *Error {
 		return nil
 	}
 	e := storageError(resp.StatusCode, body)
-	e.RetryAfter = retryAfter(resp.Header)
+	e.RetryAfter = retryafter.Of(resp.Header)
 	return e
 }
 

@@ -33,7 +33,7 @@ func newExternal(t testing.TB, change ...func(*server.Options)) *external {
 func makeExternal(t testing.TB, change ...func(*server.Options)) *external {
 	t.Helper()
 	e := &external{t: t, options: server.Options{
-		ServerName: "external", Host: "127.0.0.1", Port: server.RANDOM_PORT, NoLog: true, NoSigs: true,
+		ServerName: "external", Host: "127.0.0.1", Port: freePort(t), NoLog: true, NoSigs: true,
 		JetStream: true, StoreDir: t.TempDir(), JetStreamMaxStore: 1 << 40, JetStreamMaxMemory: 1 << 20,
 	}}
 	for _, c := range change {
@@ -45,9 +45,9 @@ func makeExternal(t testing.TB, change ...func(*server.Options)) *external {
 // run starts the server, which is stopped with the test, if not before.
 func (e *external) run(t testing.TB) {
 	t.Helper()
+	t.Cleanup(e.stop)
 	e.start()
 	e.options.Port = e.server.Addr().(*net.TCPAddr).Port
-	t.Cleanup(e.stop)
 }
 
 func (e *external) start() {
@@ -65,6 +65,9 @@ func (e *external) start() {
 }
 
 func (e *external) stop() {
+	if e.server == nil { // it could not be made
+		return
+	}
 	e.server.Shutdown()
 	e.server.WaitForShutdown()
 }

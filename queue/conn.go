@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -19,6 +20,9 @@ type Conn struct {
 	*nats.Conn
 	denied atomic.Pointer[error] // the last permission that the server refused; it only says so asynchronously
 	missed atomic.Int64          // when the broker was last missed, in nanoseconds; see miss
+
+	mu      sync.Mutex
+	renewed chan struct{} // closed and replaced when the connection was made anew
 }
 
 // Server says how to reach an external NATS.
@@ -70,7 +74,7 @@ func CheckURL(list string) error {
 // Connect connects with the options that this package relies on: it reconnects for ever, with jitter, and a
 // publish during an outage fails at once instead of being buffered.
 func Connect(url string, log *slog.Logger, opts ...nats.Option) (*Conn, error) {
-	c := &Conn{}
+	c := &Conn{renewed: make(chan struct{})}
 	opts = append([]nats.Option{
 		nats.Name("authenta-ingest"),
 		nats.MaxReconnects(-1),
@@ -94,6 +98,7 @@ func Connect(url string, log *slog.Logger, opts ...nats.Option) (*Conn, error) {
 		}),
 		nats.ReconnectHandler(func(nc *nats.Conn) {
 			c.miss()
+			c.renew()
 			log.Info("connected to NATS again", "server", nc.ConnectedUrlRedacted())
 		}),
 	}, opts...)
@@ -127,6 +132,29 @@ func (c *Conn) awaitConnected(ctx context.Context, t *tries) error {
 		case <-tick.C:
 		}
 	}
+}
+
+func (c *Conn) renew() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	close(c.renewed)
+	c.renewed = make(chan struct{})
+}
+
+// untilRenewed returns a context that ends with ctx, and when the connection is made anew.
+func (c *Conn) untilRenewed(ctx context.Context) (context.Context, context.CancelFunc) {
+	c.mu.Lock()
+	renewed := c.renewed
+	c.mu.Unlock()
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		select {
+		case <-renewed:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
 }
 
 // miss notes that the broker did not do what it should have done.

@@ -223,13 +223,14 @@ func (q *Queue) intakeStream(ctx context.Context, subjects []string) (string, er
 	slices.Sort(subjects)
 	s, err := q.js.Stream(ctx, name)
 	for errors.Is(err, jetstream.ErrStreamNotFound) {
-		_, err = q.js.CreateStream(ctx, jetstream.StreamConfig{
+		want := jetstream.StreamConfig{
 			Name: name, Subjects: subjects, Replicas: q.Replicas, Retention: jetstream.WorkQueuePolicy,
 			Discard: jetstream.DiscardNew, MaxBytes: intakeBytes,
 			FirstSeq: uint64(time.Now().UnixMicro()), // drops are named by their sequence, which must not come again in a stream that is made anew
-		})
+		}
+		_, err = q.js.CreateStream(ctx, want)
 		if err == nil || !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) || pause(ctx, 50*time.Millisecond) != nil {
-			return name, explainStream(name, subjects, err)
+			return name, explainStream(name, subjects, q.advise(err, want))
 		}
 		s, err = q.js.Stream(ctx, name) // another process was faster; a cluster may not have made what it has promised to
 	}
@@ -237,8 +238,8 @@ func (q *Queue) intakeStream(ctx context.Context, subjects []string) (string, er
 		return "", explainStream(name, subjects, err)
 	}
 	cfg := s.CachedInfo().Config
-	now := slices.Sorted(slices.Values(cfg.Subjects))
-	if slices.Equal(now, subjects) {
+	now, copies := slices.Sorted(slices.Values(cfg.Subjects)), max(cfg.Replicas, q.Replicas)
+	if slices.Equal(now, subjects) && copies == cfg.Replicas {
 		return name, nil
 	}
 	for _, gone := range now {
@@ -246,9 +247,9 @@ func (q *Queue) intakeStream(ctx context.Context, subjects []string) (string, er
 			q.Log.Warn("a subject is no longer captured, as no machine names it any more", "subject", gone)
 		}
 	}
-	cfg.Subjects = subjects
+	cfg.Subjects, cfg.Replicas = subjects, copies
 	_, err = q.js.UpdateStream(ctx, cfg)
-	return name, explainStream(name, subjects, err)
+	return name, explainStream(name, subjects, q.advise(err, cfg))
 }
 
 func explainStream(name string, subjects []string, err error) error {
@@ -273,7 +274,7 @@ func (q *Queue) intakeConsumer(ctx context.Context, stream string, filters []str
 	cfg.FilterSubject, cfg.FilterSubjects = "", filters
 	cfg.AckPolicy, cfg.AckWait, cfg.MaxDeliver, cfg.MaxAckPending, cfg.BackOff = jetstream.AckExplicitPolicy, ackWait, -1, intakePending, nil
 	if c, err = q.js.CreateOrUpdateConsumer(ctx, stream, cfg); err != nil {
-		return nil, fmt.Errorf("create consumer %s of stream %s for %s: %w", name, stream, strings.Join(filters, ", "), err)
+		return nil, fmt.Errorf("create consumer %s of stream %s for %s: %w", name, stream, strings.Join(filters, ", "), unplaced(err))
 	}
 	return c, nil
 }
@@ -292,33 +293,58 @@ func (in *Intake) Streams() []string {
 	return names
 }
 
-// Pending is how many messages are not taken in yet. Of a stream of somebody else's, one that has just been published may be
-// missing.
-func (in *Intake) Pending(ctx context.Context) (int, error) {
-	sum := 0
-	for _, s := range in.sources {
-		n, err := in.pending(ctx, s)
-		if err != nil {
-			return 0, fmt.Errorf("ask what stream %s has that is not taken in: %w", s.stream, err)
-		}
-		sum += n
+// Untaken is how many messages of the intake stream are not taken in yet. Those of other streams are not counted.
+func (q *Queue) Untaken(ctx context.Context) (int, error) {
+	stream, err := q.js.Stream(ctx, q.ns.name("intake"))
+	if errors.Is(err, jetstream.ErrStreamNotFound) { // nobody takes any in
+		return 0, nil
 	}
-	return sum, nil
+	if err != nil {
+		return 0, fmt.Errorf("count the messages that are not taken in: %w", err)
+	}
+	return int(stream.CachedInfo().State.Msgs), nil
 }
 
-func (in *Intake) pending(ctx context.Context, s source) (int, error) {
-	if s.stream == in.q.ns.name("intake") { // it has nothing else; its consumer hears of new messages a little late
+// A Mark is where the streams of an intake ended at some time.
+type Mark map[string]uint64
+
+// End returns where the streams end now.
+func (in *Intake) End(ctx context.Context) (Mark, error) {
+	m := Mark{}
+	for _, s := range in.sources {
 		stream, err := in.q.js.Stream(ctx, s.stream)
 		if err != nil {
-			return 0, err
+			return nil, fmt.Errorf("look where stream %s ends: %w", s.stream, err)
 		}
-		return int(stream.CachedInfo().State.Msgs), nil
+		m[s.stream] = stream.CachedInfo().State.LastSeq
+	}
+	return m, nil
+}
+
+// Reached reports whether everything that was there at a mark is taken in. More may have come since.
+func (in *Intake) Reached(ctx context.Context, m Mark) (bool, error) {
+	for _, s := range in.sources {
+		if reached, err := in.reached(ctx, s, m[s.stream]); !reached || err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+func (in *Intake) reached(ctx context.Context, s source, end uint64) (bool, error) {
+	if s.stream == in.q.ns.name("intake") { // what is taken in is gone from it
+		stream, err := in.q.js.Stream(ctx, s.stream)
+		if err != nil {
+			return false, fmt.Errorf("look where stream %s begins: %w", s.stream, err)
+		}
+		state := stream.CachedInfo().State
+		return state.Msgs == 0 || state.FirstSeq > end, nil
 	}
 	info, err := s.consumer.Info(ctx)
 	if err != nil {
-		return 0, err
+		return false, fmt.Errorf("ask what stream %s has that is not taken in: %w", s.stream, err)
 	}
-	return int(info.NumPending) + info.NumAckPending, nil
+	return info.NumPending == 0 && info.NumAckPending == 0 || info.AckFloor.Stream >= end, nil
 }
 
 // A MessagePool says how messages are taken in.
@@ -338,12 +364,13 @@ func (in *Intake) Work(ctx context.Context, p MessagePool) error {
 	defer cancel()
 	g, ctx := errgroup.WithContext(ctx)
 	for _, s := range in.sources {
-		name := fmt.Sprintf("messages from stream %s", s.stream)
-		from := func(context.Context) (jetstream.Consumer, error) { return s.consumer, nil }
+		messages := feed{
+			what: fmt.Sprintf("messages from stream %s", s.stream), ready: p.Ready,
+			from:    func(context.Context) (jetstream.Consumer, error) { return s.consumer, nil },
+			deliver: func(msg jetstream.Msg) { in.deliver(hard, p, s.prefix, msg) },
+		}
 		for range p.Slots {
-			g.Go(func() error {
-				return in.q.slot(ctx, from, name, p.Ready, func(msg jetstream.Msg) { in.deliver(hard, p, s.prefix, msg) })
-			})
+			g.Go(func() error { return in.q.slot(ctx, messages) })
 		}
 	}
 	return g.Wait()

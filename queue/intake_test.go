@@ -84,6 +84,13 @@ func TestWhatIsPublishedOnASubjectIsKeptUntilItIsTakenIn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	mark, err := in.End(deadline(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if reached, err := in.Reached(deadline(t), mark); reached || err != nil {
+		t.Errorf("taken in already: %v, %v", reached, err)
+	}
 	again := false
 	got := received(t, in, 3, func(m queue.Message) queue.Settlement {
 		if string(m.Data) == "one" && !again {
@@ -98,8 +105,14 @@ func TestWhatIsPublishedOnASubjectIsKeptUntilItIsTakenIn(t *testing.T) {
 	if id := got["three"].ID; id != handed || !strings.HasPrefix(string(id), "authenta-intake-") || got["three"].Header.Get("Name") != "x" {
 		t.Errorf("handed in as %s, taken in as %+v", handed, got["three"])
 	}
-	if n, err := in.Pending(deadline(t)); n != 0 || err != nil {
+	if n, err := s.Untaken(deadline(t)); n != 0 || err != nil {
 		t.Errorf("%d are not taken in, %v", n, err)
+	}
+	if _, err := s.HandIn(deadline(t), nil, []byte("later")); err != nil {
+		t.Fatal(err)
+	}
+	if reached, err := in.Reached(deadline(t), mark); !reached || err != nil {
+		t.Errorf("what came later is waited for: %v, %v", reached, err)
 	}
 }
 

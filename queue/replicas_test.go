@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/authenta/authenta-ingest/queue"
 )
@@ -128,4 +131,74 @@ func TestWhatAStartNeedsIsTriedAgainWhileTheBrokerIsAway(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
+}
+
+// The server goes away through which a slot has asked for a job, and not the one that has the request: it is no reason to ask for two.
+func TestAFreeSlotAsksForOneJobAlsoAfterItsServerWasLost(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	first, second := openQueue(t, dial(t, clusterURL(c)), replicas(3)), openQueue(t, dial(t, clusterURL(c)), replicas(3))
+	consumer := func() *jetstream.ConsumerInfo {
+		t.Helper()
+		var info *jetstream.ConsumerInfo
+		await(t, "the queue has a leader", func() bool {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			defer cancel()
+			upload, err := queue.JetStreamOf(second).Consumer(ctx, "authenta-jobs", "upload")
+			if err == nil {
+				info = upload.CachedInfo()
+			}
+			return err == nil && info.Cluster.Leader != ""
+		})
+		return info
+	}
+	through := moveAway(t, first, consumer().Cluster.Leader)
+	got := make(chan string, 10)
+	hold := make(chan bool)
+	block := func(who string) queue.Handler {
+		return func(_ context.Context, task *queue.Task) queue.Settlement {
+			got <- who + " " + string(task.Digest[:4])
+			<-hold
+			return queue.Reject(queue.Fault{Reason: queue.Rejected})
+		}
+	}
+	working(t, first, queue.Upload, block("first"))
+	await(t, "the slot has asked", func() bool { return consumer().NumWaiting == 1 })
+	for _, e := range c {
+		if e.options.ServerName == through {
+			e.stop()
+		}
+	}
+	await(t, "it is connected again", first.NATS().IsConnected)
+	await(t, "the slot has asked again", func() bool { return consumer().NumWaiting > 0 })
+	submit(t, second, submission("a", "/in/a"), queue.AcceptedNew)
+	submit(t, second, submission("b", "/in/b"), queue.AcceptedNew)
+	one := <-got
+	if len(one) < 5 || one[:5] != "first" {
+		t.Fatalf("got by %s", one)
+	}
+	working(t, second, queue.Upload, block("second"))
+	if other := <-got; other[:6] != "second" {
+		t.Errorf("got by %s", other)
+	}
+	if n := consumer().NumRedelivered; n > 0 {
+		t.Errorf("%d jobs were handed out to a slot that was not free", n)
+	}
+	close(hold)
+}
+
+// moveAway has a queue's connection made to another server than the one that is named.
+func moveAway(t *testing.T, q *queue.Queue, from string) string {
+	t.Helper()
+	await(t, "it is connected elsewhere", func() bool {
+		is := q.NATS().ConnectedServerName()
+		if is == "" {
+			return false
+		}
+		if is == from {
+			_ = q.NATS().ForceReconnect() // or it is on its way already
+		}
+		return is != from
+	})
+	return q.NATS().ConnectedServerName()
 }

@@ -57,12 +57,13 @@ func (q *Queue) Work(ctx context.Context, p Pool) error {
 	hard, cancel := withGrace(ctx, p.Grace)
 	defer cancel()
 	g, ctx := errgroup.WithContext(ctx)
-	name := fmt.Sprintf("jobs from the %s queue", p.Stage)
-	from := func(ctx context.Context) (jetstream.Consumer, error) { return q.consumer(ctx, p.Stage, p.Host) }
+	jobs := feed{
+		what: fmt.Sprintf("jobs from the %s queue", p.Stage), ready: p.Ready,
+		from:    func(ctx context.Context) (jetstream.Consumer, error) { return q.consumer(ctx, p.Stage, p.Host) },
+		deliver: func(msg jetstream.Msg) { q.deliver(hard, p, msg) },
+	}
 	for range p.Slots {
-		g.Go(func() error {
-			return q.slot(ctx, from, name, p.Ready, func(msg jetstream.Msg) { q.deliver(hard, p, msg) })
-		})
+		g.Go(func() error { return q.slot(ctx, jobs) })
 	}
 	return g.Wait()
 }
@@ -109,43 +110,63 @@ func (q *Queue) redeliver(ctx context.Context, stage Stage) error {
 // request that waited there, nobody else tells: the request is made again after two of them.
 const pulse = 2 * time.Second
 
+// A feed is where messages come from, and who deals with them.
+type feed struct {
+	what    string // for errors
+	from    func(context.Context) (jetstream.Consumer, error)
+	ready   func(context.Context) error // blocks while none is wanted
+	deliver func(jetstream.Msg)
+}
+
 // slot works on one message at a time. It asks the broker for one only when it is free, so that none waits in this
-// process unattended. what is for errors.
-func (q *Queue) slot(ctx context.Context, from func(context.Context) (jetstream.Consumer, error), what string, ready func(context.Context) error, deliver func(jetstream.Msg)) error {
+// process unattended.
+func (q *Queue) slot(ctx context.Context, f feed) error {
+	for ctx.Err() == nil {
+		if err := q.takeSome(ctx, f); err != nil && ctx.Err() == nil {
+			return fmt.Errorf("take %s: %w", f.what, q.conn.explain(err))
+		}
+	}
+	return nil
+}
+
+// takeSome does so until ctx ends, or the broker may have lost the request, or not: a second one would be for a second message. So
+// it is taken back, and what was sent for it is given back.
+func (q *Queue) takeSome(ctx context.Context, f feed) error {
 	var deliveries jetstream.MessagesContext
 	err := q.Persist(ctx, func(ctx context.Context) error {
-		c, err := from(ctx)
+		c, err := f.from(ctx)
 		if err == nil {
 			deliveries, err = c.Messages(jetstream.PullMaxMessages(1), jetstream.PullHeartbeat(pulse))
 		}
 		return err
 	})
-	switch {
-	case ctx.Err() != nil && err != nil:
-		return nil
-	case err != nil:
-		return fmt.Errorf("take %s: %w", what, q.conn.explain(err))
+	if err != nil {
+		return err
 	}
 	defer giveBack(deliveries)
-	for {
-		if ready(ctx) != nil {
+	same, cancel := q.conn.untilRenewed(ctx)
+	defer cancel()
+	for same.Err() == nil {
+		if f.ready(ctx) != nil {
 			return nil
 		}
-		msg, err := deliveries.Next(jetstream.NextContext(ctx))
+		msg, err := deliveries.Next(jetstream.NextContext(same))
 		switch {
 		case ctx.Err() != nil:
 			if err == nil {
 				_ = msg.Nak() // if this is lost, the job is handed out again after ackWait
 			}
 			return nil
-		case errors.Is(err, jetstream.ErrNoHeartbeat): // an outage; the iterator goes on by itself
+		case err == nil:
+			f.deliver(msg)
+		case same.Err() != nil, errors.Is(err, jetstream.ErrNoHeartbeat):
 			q.conn.miss()
-		case err != nil:
-			return fmt.Errorf("take %s: %w", what, q.conn.explain(err))
+			return nil
 		default:
-			deliver(msg)
+			return err
 		}
 	}
+	return nil
 }
 
 // giveBack takes no more, and gives back what has arrived meanwhile.

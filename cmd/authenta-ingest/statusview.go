@@ -25,6 +25,9 @@ func writeStatus(w io.Writer, s control.Status) error {
 	}
 	row("in flight", "%d awaiting a result", s.Awaiting)
 	row("intake", "%s", intakeLine(s.Intake))
+	if s.Messages > 0 {
+		row("messages", "%d to take in", s.Messages)
+	}
 	row("uploads", "%s", gateLine(s.Uploads, s.At))
 	row("polls", "%s", gateLine(s.Polls, s.At))
 	if b := s.Budget; b != nil {

@@ -19,6 +19,7 @@ type Status struct {
 	Awaiting  int             `json:"awaiting"`          // media whose result is awaited
 	Waiting   []HostStatus    `json:"waiting,omitempty"` // of the queued ones, those for workers of single machines
 	Intake    IntakeStatus    `json:"intake"`
+	Messages  int             `json:"messages"` // on subjects, that are not taken in yet; but for those of others' streams
 	Uploads   GateStatus      `json:"uploads"`
 	Polls     GateStatus      `json:"polls"`
 	Budget    *BudgetStatus   `json:"budget,omitempty"` // nil: nothing is counted
@@ -85,9 +86,13 @@ func (c *Cluster) Status(ctx context.Context) (Status, error) {
 	if err != nil {
 		return Status{}, err
 	}
+	untaken, err := c.Queue.Untaken(ctx)
+	if err != nil {
+		return Status{}, err
+	}
 	s := Status{
 		At: now(), Namespace: string(c.Queue.Namespace), Platform: c.Queue.Platform,
-		Queued: depths.Upload, Awaiting: depths.Await, Waiting: waiting,
+		Queued: depths.Upload, Awaiting: depths.Await, Waiting: waiting, Messages: untaken,
 		Uploads: gateStatus(c.Uploads.State()), Polls: gateStatus(c.Polls.State()),
 		Budget: c.Budget.Counts().status(depths.Await), Rates: Rates{c.MutationRate, c.QueryRate},
 		Workers: c.Members(), Failures: failures, Mended: mended,

@@ -5,10 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/dustin/go-humanize"
+
+	"github.com/authenta/authenta-ingest/authenta/retryafter"
 )
 
 // A Kind says what may be done about an [Error].
@@ -28,7 +29,7 @@ type Error struct {
 	Kind       Kind
 	URL        string        // as Redacted has it
 	Status     int           // HTTP status of the answer, where that is what is wrong; 0: it is something else
-	RetryAfter time.Duration // how long the answer asked to wait, at most MaxRetryAfter; 0: it did not say
+	RetryAfter time.Duration // how long the answer asked to wait, at most [retryafter.Most]; 0: it did not say
 	Err        error         // the cause; context.Cause of the caller's context if that has ended
 }
 
@@ -37,9 +38,6 @@ func (e *Error) Error() string { return fmt.Sprintf("fetch %s: %s", e.URL, clean
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
-
-// MaxRetryAfter is the most that is made of a Retry-After header: a server's word must not make a file wait for ever.
-const MaxRetryAfter = time.Hour
 
 // asError is err as the error of fetching a URL.
 func asError(rawURL string, err error) *Error {
@@ -64,31 +62,13 @@ func failed(ctx context.Context, err error) *Error {
 
 // answered is what an answer means that is not the file.
 func answered(resp *http.Response) *Error {
-	e := &Error{Kind: Gone, Status: resp.StatusCode, RetryAfter: retryAfter(resp.Header)}
+	e := &Error{Kind: Gone, Status: resp.StatusCode, RetryAfter: retryafter.Of(resp.Header)}
 	e.Err = fmt.Errorf("the server answered %d %s", resp.StatusCode, http.StatusText(resp.StatusCode)) // in no words of its own
 	switch status := resp.StatusCode; {
 	case status >= 500, status == http.StatusTooManyRequests, status == http.StatusRequestTimeout, status == http.StatusTooEarly:
 		e.Kind = MayPass
 	}
 	return e
-}
-
-// retryAfter reads Retry-After in either of its forms, seconds or a date, which is taken relative to the answer's own; 0
-// if it is missing, past or nonsense.
-func retryAfter(h http.Header) time.Duration {
-	v := h.Get("Retry-After")
-	if seconds, err := strconv.ParseUint(v, 10, 32); err == nil {
-		return min(time.Duration(seconds)*time.Second, MaxRetryAfter)
-	}
-	until, err := http.ParseTime(v)
-	if err != nil {
-		return 0
-	}
-	now, err := http.ParseTime(h.Get("Date"))
-	if err != nil {
-		now = time.Now()
-	}
-	return min(max(until.Sub(now), 0), MaxRetryAfter)
 }
 
 // tooLarge says that size bytes were announced; -1: more than allowed came, and nobody knows how many.

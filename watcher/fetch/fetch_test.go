@@ -15,6 +15,8 @@ import (
 	"testing"
 	"testing/iotest"
 	"time"
+
+	"github.com/authenta/authenta-ingest/authenta/retryafter"
 )
 
 func TestAFileIsFetchedAsItIs(t *testing.T) {
@@ -148,7 +150,7 @@ func TestAnAnswerThatIsNotTheFileSaysWhetherToAskAgain(t *testing.T) {
 		"/203": {Gone, 0}, "/206": {Gone, 0}, "/300": {Gone, 0},
 		"/500": {MayPass, 0}, "/502": {MayPass, 0}, "/503": {MayPass, 0}, "/408": {MayPass, 0}, "/429": {MayPass, 0},
 		"/429?Retry-After=7":          {MayPass, 7 * time.Second},
-		"/503?Retry-After=4000000000": {MayPass, MaxRetryAfter},
+		"/503?Retry-After=4000000000": {MayPass, retryafter.Most},
 		"/503?Retry-After=-1":         {MayPass, 0},
 		"/503?Date=Mon,+02+Jan+2006+15:04:05+GMT&Retry-After=Mon,+02+Jan+2006+15:05:05+GMT": {MayPass, time.Minute},
 	} {

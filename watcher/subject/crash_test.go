@@ -81,7 +81,7 @@ func crashOnce(t *testing.T, kind string, step int) {
 	c.mu.Unlock()
 	id, vanish := w.something(kind)
 	w.await("it crashes, or the message is taken in", func() bool {
-		n, err := w.in.Pending(w.deadline())
+		n, err := w.Untaken(w.deadline())
 		return c.has() || err == nil && n == 0
 	})
 	vanish()

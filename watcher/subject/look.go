@@ -42,12 +42,12 @@ func (t *Taker) read(ctx context.Context, r io.Reader, size int64) (content, err
 	if t.MaxSize > 0 && size > t.MaxSize {
 		return content{size: size}, refuse(queue.TooLarge, "it has %d bytes, and %d are the most (INGEST_MAX_SIZE)", size, t.MaxSize)
 	}
-	l := newLook(r)
+	l := newLook(ctx, r)
 	c := content{contentType: l.contentType, size: size}
 	if l.err != nil || !media.Is(l.contentType) {
 		return c, l.err
 	}
-	_, err := io.Copy(io.Discard, reader{ctx, l})
+	_, err := io.Copy(io.Discard, l)
 	c.digest, c.size = l.digest(), l.size
 	return c, err
 }
@@ -55,20 +55,22 @@ func (t *Taker) read(ctx context.Context, r io.Reader, size int64) (content, err
 // A looking reader finds out what passes through it.
 type looking struct {
 	contentType string // by the beginning
+	began       int    // bytes of that
 	size        int64  // bytes so far
 	err         error  // of reading the beginning
 
+	ctx  context.Context // ends reading
 	from io.Reader
 	hash hash.Hash
 }
 
-func newLook(r io.Reader) *looking {
+func newLook(ctx context.Context, r io.Reader) *looking {
 	beginning := make([]byte, media.Beginning)
 	n, err := io.ReadFull(r, beginning)
 	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
 		err = nil
 	}
-	l := &looking{err: err, from: io.MultiReader(bytes.NewReader(beginning[:n]), r), hash: sha256.New()}
+	l := &looking{began: n, err: err, ctx: ctx, from: io.MultiReader(bytes.NewReader(beginning[:n]), r), hash: sha256.New()}
 	if n > 0 {
 		l.contentType = media.Detect(beginning[:n])
 	}
@@ -76,6 +78,9 @@ func newLook(r io.Reader) *looking {
 }
 
 func (l *looking) Read(p []byte) (int, error) {
+	if err := l.ctx.Err(); err != nil {
+		return 0, fmt.Errorf("stopped: %w", err)
+	}
 	n, err := l.from.Read(p)
 	l.hash.Write(p[:n])
 	l.size += int64(n)
@@ -83,19 +88,6 @@ func (l *looking) Read(p []byte) (int, error) {
 }
 
 func (l *looking) digest() queue.Digest { return queue.Digest(hex.EncodeToString(l.hash.Sum(nil))) }
-
-// A reader ends with its context.
-type reader struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-func (r reader) Read(p []byte) (int, error) {
-	if err := r.ctx.Err(); err != nil {
-		return 0, fmt.Errorf("stopped: %w", err)
-	}
-	return r.r.Read(p)
-}
 
 // lookAtObject looks at an object of an object store. It stays where it is: its owner keeps it until its answer is there. What
 // 'submit' has put into the staging bucket is removed like other copies, which nobody else may name.
@@ -112,8 +104,11 @@ func (t *Taker) lookAtObject(ctx context.Context, m queue.Message, uri string) (
 	if ours {
 		c.staged = name
 	}
-	if errors.Is(err, queue.ErrNoObject) {
+	switch {
+	case errors.Is(err, queue.ErrNoObject):
 		err = t.again(m, soon, 0, queue.Unreadable, err)
+	case errors.Is(err, queue.ErrDamaged):
+		err = refuse(queue.Unreadable, "%v", err)
 	}
 	return c, err
 }
@@ -145,8 +140,8 @@ func (t *Taker) lookAtURL(ctx context.Context, m queue.Message, address string) 
 		return content{}, t.fetchError(ctx, m, err)
 	}
 	defer body.Close()
-	l := newLook(body)
-	c = content{contentType: l.contentType, size: max(body.Size, 0)}
+	l := newLook(ctx, body)
+	c = content{contentType: l.contentType, size: max(body.Size, int64(l.began))}
 	if l.err != nil || !media.Is(l.contentType) {
 		return c, t.fetchError(ctx, m, l.err)
 	}

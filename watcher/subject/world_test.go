@@ -28,7 +28,10 @@ import (
 
 var long = flag.Bool("long", false, "crash at every step")
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// nats.go leaves this one behind where an object is put by its own object store, as tests do.
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/nats-io/nats.go/jetstream.(*jetStream).resetPendingAcksOnReconnect"))
+}
 
 // patience bounds every wait for something that has to happen.
 const patience = time.Minute
@@ -42,7 +45,6 @@ type world struct {
 	conn   *queue.Conn
 	js     jetstream.JetStream
 	dir    string // the root
-	in     *queue.Intake
 	web    *httptest.Server
 	served map[string]http.HandlerFunc
 
@@ -141,7 +143,6 @@ func (w *world) options(q *queue.Queue, change ...func(*Options)) Options {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.in = in
 	u, err := url.Parse(w.web.URL)
 	if err != nil {
 		w.t.Fatal(err)
@@ -293,7 +294,7 @@ func (w *world) failure(id queue.DropID) (found queue.Failure) {
 func (w *world) settled() {
 	w.t.Helper()
 	w.await("every message is taken in", func() bool {
-		n, err := w.in.Pending(w.deadline())
+		n, err := w.Untaken(w.deadline())
 		return err == nil && n == 0
 	})
 }
