@@ -68,6 +68,14 @@ func MakeConsumer(q *Queue, ctx context.Context, host string) error {
 	return err
 }
 
+// MakeIntakeStream makes the intake stream, or finds that somebody else has.
+func MakeIntakeStream(q *Queue, ctx context.Context) error {
+	return q.Persist(ctx, func(ctx context.Context) error {
+		_, err := q.intakeStream(ctx, []string{q.ns.subject("intake")})
+		return err
+	})
+}
+
 func (s Stage) Consumer() string { return s.consumer() }
 
 // Enqueue leaves a job's message on a queue, wherever it should be.

@@ -314,17 +314,17 @@ func (q *Queue) intakeStream(ctx context.Context, subjects []string) (string, er
 	name := q.ns.name("intake")
 	slices.Sort(subjects)
 	s, err := q.js.Stream(ctx, name)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
+	for errors.Is(err, jetstream.ErrStreamNotFound) {
 		want := jetstream.StreamConfig{
 			Name: name, Subjects: subjects, Replicas: q.Replicas, Retention: jetstream.WorkQueuePolicy,
 			Discard: jetstream.DiscardNew, MaxBytes: intakeBytes,
 			FirstSeq: uint64(time.Now().UnixMicro()), // drops are named by their sequence, which must not come again in a stream that is made anew
 		}
 		_, err = q.js.CreateStream(ctx, want)
-		if err == nil || !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+		if err == nil || !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) || pause(ctx, 50*time.Millisecond) != nil {
 			return name, explainStream(name, subjects, q.advise(err, want))
 		}
-		s, err = q.js.Stream(ctx, name) // another process was faster
+		s, err = q.js.Stream(ctx, name) // another process was faster; a cluster may not have made what it has promised to
 	}
 	if err != nil {
 		return "", explainStream(name, subjects, err)

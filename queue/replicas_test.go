@@ -80,6 +80,32 @@ func TestProcessesThatBindAStoreTogether(t *testing.T) {
 	}
 }
 
+// Watchers that start together, for the first time, have the same subjects captured: one of them makes the stream, and the others
+// do not see it at once.
+func TestWatchersThatCaptureTogether(t *testing.T) {
+	t.Parallel()
+	url := clusterURL(newCluster(t))
+	for round := range 3 {
+		ns := queue.Namespace(fmt.Sprint("n", round))
+		var all sync.WaitGroup
+		start := make(chan struct{})
+		for range 6 {
+			q, err := queue.Attach(dial(t, url), queue.Options{Namespace: ns, Replicas: 3, Log: quiet})
+			if err != nil {
+				t.Fatal(err)
+			}
+			all.Go(func() {
+				<-start
+				if err := queue.MakeIntakeStream(q, deadline(t)); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		close(start)
+		all.Wait()
+	}
+}
+
 // A broker that restarts is no reason for a process to end that is just starting.
 func TestWhatAStartNeedsIsTriedAgainWhileTheBrokerIsAway(t *testing.T) {
 	t.Parallel()
