@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/authenta/authenta-ingest/queue"
-	"github.com/authenta/authenta-ingest/watcher/fetch"
 	"github.com/authenta/authenta-ingest/watcher/media"
 )
 
@@ -100,15 +98,11 @@ func (t *Taker) copyObject(ctx context.Context, from, to string) error {
 	return t.Queue.Stage(ctx, to, o)
 }
 
-// drop is what a message is, as far as that can be told without looking at its media. What follows the path of an https: address
-// may be a secret, and is left out: others read the answer.
+// drop is what a message is, as far as that can be told without looking at its media.
 func drop(m queue.Message, req request) queue.Drop {
-	uri := req.uri
-	switch {
-	case uri == "":
+	uri := req.shownURI()
+	if uri == "" {
 		uri = m.URI
-	case strings.HasPrefix(strings.ToLower(uri), "https:"):
-		uri = fetch.Redacted(uri)
 	}
 	return queue.Drop{
 		ID: m.ID, URI: uri, Name: req.displayName(m.ID), Meta: req.meta, File: queue.FileID{Size: int64(len(m.Data)), ModTime: m.At}, QueuedAt: time.Now().UTC(),

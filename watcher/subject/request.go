@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/authenta/authenta-ingest/queue"
+	"github.com/authenta/authenta-ingest/watcher/fetch"
 	"github.com/authenta/authenta-ingest/watcher/media"
 )
 
@@ -121,7 +122,7 @@ const example = `{"uri": "file:///srv/inbox/clip.mp4"}`
 func (r *request) check() error {
 	var err error
 	if len(r.uri) > mostURI {
-		r.uri, err = strings.ToValidUTF8(r.uri[:100], "")+"…", fmt.Errorf("its uri has %d bytes, and %d are the most", len(r.uri), mostURI)
+		r.uri, err = strings.ToValidUTF8(r.shownURI()[:min(100, len(r.shownURI()))], "")+"…", fmt.Errorf("its uri has %d bytes, and %d are the most", len(r.uri), mostURI)
 	}
 	if len(r.name) > mostName || !utf8.ValidString(r.name) {
 		r.name, err = "", fmt.Errorf("its name has more than %d bytes, or is no UTF-8", mostName)
@@ -137,6 +138,21 @@ func (r *request) check() error {
 		r.model, err = "", fmt.Errorf("%.40q is no model: want one such as DF-1", r.model)
 	}
 	return err
+}
+
+// shownURI is the address as others may read it. But for files and objects, what goes before the host or follows the path may be a
+// secret, whatever is wrong with the address, and is left out.
+func (r request) shownURI() string {
+	_, file := queue.FilePath(r.uri)
+	_, _, object := queue.ObjectName(r.uri)
+	if r.uri == "" || file == nil || object == nil {
+		return r.uri
+	}
+	u, err := url.Parse(r.uri)
+	if err == nil && (u.Scheme == "file" || u.Scheme == "nats-object") {
+		return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
+	}
+	return fetch.Redacted(r.uri)
 }
 
 // displayName is what the media are called: as the message says, or as the end of their address does.
