@@ -28,7 +28,8 @@ var (
 
 	Sweep = (*Queue).sweep
 
-	KeepNamed = (*Intake).keep
+	KeepNamed      = (*Intake).keep
+	ReceiptSubject = (*Intake).subject
 
 	MergeGaps    = merge
 	AnsweredAs   = Job.answeredAs

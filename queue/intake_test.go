@@ -245,6 +245,31 @@ func TestWhatWasDecidedFirstCounts(t *testing.T) {
 	}
 }
 
+// What another process has decided may not be seen for a moment. It counts all the same.
+func TestWhatWasDecidedAndCannotBeSeenIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	in := s.intake("")
+	put := func(data string) {
+		t.Helper()
+		if _, err := s.js().Publish(deadline(t), queue.ReceiptSubject(in, "m-1"), []byte(data)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mine := queue.Receipt{Submissions: []queue.Submission{submission("a", "/in/a.mp4")}}
+	put("")
+	if r, err := in.Decide(deadline(t), "m-1", mine); err == nil {
+		t.Errorf("decided anew: %+v", r)
+	}
+	put("{")
+	if r, err := in.Decide(deadline(t), "m-1", mine); err != nil || len(r.Submissions) != 1 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if r, err := in.Decided(deadline(t), "m-1"); err != nil || r == nil || len(r.Submissions) != 1 { // and from now on it counts
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
 func TestASequenceOfTheIntakeDoesNotComeAgain(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)

@@ -34,6 +34,17 @@ const receiptLife = 6 * time.Hour
 
 // Decided returns what was decided about a message; nil: nothing yet.
 func (in *Intake) Decided(ctx context.Context, id DropID) (*Receipt, error) {
+	r, err := in.receipt(ctx, id)
+	if errors.Is(err, errDamagedReceipt) {
+		in.q.Log.Warn("the receipt of a message is damaged; it is taken for new", "message", id, "error", err)
+		return nil, nil
+	}
+	return r, err
+}
+
+var errDamagedReceipt = errors.New("it cannot be read")
+
+func (in *Intake) receipt(ctx context.Context, id DropID) (*Receipt, error) {
 	msg, err := in.q.last(ctx, in.q.files, in.subject(id))
 	if errors.Is(err, jetstream.ErrMsgNotFound) || err == nil && len(msg.Data) == 0 {
 		return nil, nil
@@ -43,8 +54,7 @@ func (in *Intake) Decided(ctx context.Context, id DropID) (*Receipt, error) {
 	}
 	var r Receipt
 	if err := json.Unmarshal(msg.Data, &r); err != nil {
-		in.q.Log.Warn("the receipt of a message is damaged; it is taken for new", "message", id, "error", err)
-		return nil, nil
+		return nil, fmt.Errorf("%w: %w", errDamagedReceipt, err)
 	}
 	return &r, nil
 }
@@ -59,13 +69,16 @@ func (in *Intake) Decide(ctx context.Context, id DropID, r Receipt) (Receipt, er
 	if !errors.Is(err, ErrConflict) {
 		return r, err
 	}
-	switch first, err := in.Decided(ctx, id); {
+	switch first, err := in.receipt(ctx, id); {
+	case errors.Is(err, errDamagedReceipt):
+		return r, in.Amend(ctx, id, r)
 	case err != nil:
 		return r, err
 	case first != nil:
 		return *first, nil
 	}
-	return r, nil // what was there cannot be read
+	// A server that has just become the one to ask may not know it yet; or it has just expired, which is forgotten in a minute.
+	return r, fmt.Errorf("something was decided about message %s before, which cannot be seen yet", id)
 }
 
 // Amend notes of a message that was decided on what has become of that.

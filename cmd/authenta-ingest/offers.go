@@ -19,7 +19,7 @@ const (
 
 // offers is for which workers everything was offered that waits for machines on which nobody works.
 type offers struct {
-	mu  sync.Mutex
+	mu   sync.Mutex
 	to   string
 	left int       // what was there and could not be offered
 	due  time.Time // when it is to be looked at again; zero: not at all

@@ -225,3 +225,34 @@ func TestATakerThatCannotGoOnSaysWhy(t *testing.T) {
 		t.Errorf("ended with %v", err)
 	}
 }
+
+// What is wrong with an address is told without what may be a secret in it.
+func TestAnAddressThatCannotBeFollowedIsToldWithoutItsSecrets(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	taker := w.taker()
+	for _, uri := range []string{
+		"https://bucket.example/a.mp4?sig=s3cr3t", "https://bucket.example/a%zz.mp4?sig=s3cr3t", "http://bucket.example/a.mp4?sig=s3cr3t",
+		" https://bucket.example/a.mp4?sig=s3cr3t", "HTTPS://me:s3cr3t@bucket.example/a.mp4", "https://me:s3cr3t%zz@bucket.example/a.mp4",
+		"ftp://me:s3cr3t@bucket.example/a.mp4", "https:bucket.example/a.mp4?sig=s3cr3t", "//bucket.example/a.mp4?sig=s3cr3t", "bucket.example/a.mp4?sig=s3cr3t",
+		"https://bucket.example/a.mp4#s3cr3t", "https://bucket.example/" + strings.Repeat("a", 20) + "?sig=s3cr3t" + strings.Repeat("x", mostURI),
+		"file:///a.mp4?sig=s3cr3t", "nats-object://b/a.mp4?sig=s3cr3t",
+	} {
+		data, err := json.Marshal(map[string]string{"uri": uri})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := taker.decide(w.deadline(), queue.Message{ID: "m-1", URI: "nats-message://x/1", Data: data, Tries: 1})
+		if err != nil || r.Refusal == nil {
+			t.Errorf("%s: %+v, %v", uri, r, err)
+			continue
+		}
+		said, err := json.Marshal(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(said), "s3cr3t") {
+			t.Errorf("%s: %s", uri, said)
+		}
+	}
+}

@@ -21,7 +21,8 @@ import (
 func (t *Taker) lookAtFile(ctx context.Context, m queue.Message, uri string) (content, error) {
 	path, err := queue.FilePath(uri)
 	if err != nil {
-		return content{}, refuse(queue.Invalid, "%v", err)
+		return content{}, refuse(queue.Invalid, "%s is not an address such as file:///srv/inbox/clip.mp4; a ? or # in a name has to be escaped, as %%3F or %%23",
+			Shown(uri))
 	}
 	path = filepath.Clean(path)
 	f, err := t.open(path)

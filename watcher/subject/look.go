@@ -24,7 +24,7 @@ func (t *Taker) look(ctx context.Context, m queue.Message, req request) (content
 	}
 	u, err := url.Parse(req.uri)
 	if err != nil {
-		return content{}, cannotFollow(req.uri)
+		return content{}, refuse(queue.Invalid, "its uri is no address: want %s", addresses)
 	}
 	switch u.Scheme {
 	case "file":
@@ -34,12 +34,10 @@ func (t *Taker) look(ctx context.Context, m queue.Message, req request) (content
 	case "https":
 		return t.lookAtURL(ctx, m, req.uri)
 	}
-	return content{}, cannotFollow(req.uri)
+	return content{}, refuse(queue.Invalid, "%s cannot be followed: want %s", Shown(req.uri), addresses)
 }
 
-func cannotFollow(uri string) error {
-	return refuse(queue.Invalid, "%s: cannot be followed: want file:///…, nats-object://bucket/name or https://…", Shown(uri))
-}
+const addresses = "file:///…, nats-object://bucket/name or https://…"
 
 // read reads media and finds out what they are. Of what is none, it reads the beginning only.
 func (t *Taker) read(ctx context.Context, r io.Reader, size int64) (content, error) {
@@ -98,7 +96,8 @@ func (l *looking) digest() queue.Digest { return queue.Digest(hex.EncodeToString
 func (t *Taker) lookAtObject(ctx context.Context, m queue.Message, uri string) (content, error) {
 	bucket, name, err := queue.ObjectName(uri)
 	if err != nil {
-		return content{}, refuse(queue.Invalid, "%v", err)
+		return content{}, refuse(queue.Invalid, "%s is not an address such as nats-object://bucket/name; a ? or # in a name has to be escaped, as %%3F or %%23",
+			Shown(uri))
 	}
 	ours := bucket == t.Queue.MediaBucket()
 	if ours && !queue.HandedIn(name) {

@@ -122,7 +122,7 @@ const example = `{"uri": "file:///srv/inbox/clip.mp4"}`
 func (r *request) check() error {
 	var err error
 	if len(r.uri) > mostURI {
-		r.uri, err = strings.ToValidUTF8(r.uri[:100], "")+"…", fmt.Errorf("its uri has %d bytes, and %d are the most", len(r.uri), mostURI)
+		r.uri, err = strings.ToValidUTF8(Shown(r.uri)[:min(100, len(Shown(r.uri)))], "")+"…", fmt.Errorf("its uri has %d bytes, and %d are the most", len(r.uri), mostURI)
 	}
 	if len(r.name) > mostName || !utf8.ValidString(r.name) {
 		r.name, err = "", fmt.Errorf("its name has more than %d bytes, or is no UTF-8", mostName)
@@ -140,12 +140,17 @@ func (r *request) check() error {
 	return err
 }
 
-// Shown is an address as others may read it, who are told the answer: only those of files and objects have no secret in them.
-// Of others, the user and what follows the path are left out, and one that is no URL altogether.
+// Shown is an address as others may read it, who are told the answer. But for files and objects, what goes before the host or
+// follows the path may be a secret, whatever is wrong with the address, and is left out.
 func Shown(uri string) string {
-	switch scheme, _, _ := strings.Cut(strings.ToLower(uri), ":"); scheme {
-	case "file", "nats-object":
+	_, file := queue.FilePath(uri)
+	_, _, object := queue.ObjectName(uri)
+	if file == nil || object == nil {
 		return uri
+	}
+	u, err := url.Parse(uri)
+	if err == nil && (u.Scheme == "file" || u.Scheme == "nats-object") {
+		return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
 	}
 	return fetch.Redacted(uri)
 }
