@@ -17,12 +17,12 @@ import (
 
 // An external is a NATS server that is reached over TCP, and can be stopped and started again where it was.
 type external struct {
-	t       *testing.T
+	t       testing.TB
 	options server.Options
 	server  *server.Server
 }
 
-func newExternal(t *testing.T, change ...func(*server.Options)) *external {
+func newExternal(t testing.TB, change ...func(*server.Options)) *external {
 	t.Helper()
 	e := makeExternal(t, change...)
 	e.run(t)
@@ -30,10 +30,10 @@ func newExternal(t *testing.T, change ...func(*server.Options)) *external {
 }
 
 // makeExternal makes a server and does not start it.
-func makeExternal(t *testing.T, change ...func(*server.Options)) *external {
+func makeExternal(t testing.TB, change ...func(*server.Options)) *external {
 	t.Helper()
 	e := &external{t: t, options: server.Options{
-		ServerName: "external", Host: "127.0.0.1", Port: server.RANDOM_PORT, NoLog: true, NoSigs: true,
+		ServerName: "external", Host: "127.0.0.1", Port: freePort(t), NoLog: true, NoSigs: true,
 		JetStream: true, StoreDir: t.TempDir(), JetStreamMaxStore: 1 << 40, JetStreamMaxMemory: 1 << 20,
 	}}
 	for _, c := range change {
@@ -43,11 +43,11 @@ func makeExternal(t *testing.T, change ...func(*server.Options)) *external {
 }
 
 // run starts the server, which is stopped with the test, if not before.
-func (e *external) run(t *testing.T) {
+func (e *external) run(t testing.TB) {
 	t.Helper()
+	t.Cleanup(e.stop)
 	e.start()
 	e.options.Port = e.server.Addr().(*net.TCPAddr).Port
-	t.Cleanup(e.stop)
 }
 
 func (e *external) start() {
@@ -65,6 +65,9 @@ func (e *external) start() {
 }
 
 func (e *external) stop() {
+	if e.server == nil { // it could not be made
+		return
+	}
 	e.server.Shutdown()
 	e.server.WaitForShutdown()
 }
@@ -76,7 +79,7 @@ func (e *external) url(user string) string {
 	return fmt.Sprintf("nats://%s127.0.0.1:%d", user, e.options.Port)
 }
 
-func dial(t *testing.T, url string) *queue.Conn {
+func dial(t testing.TB, url string) *queue.Conn {
 	t.Helper()
 	conn, err := queue.Dial(deadline(t), queue.Server{URL: url}, quiet)
 	if err != nil {

@@ -35,10 +35,11 @@ const (
 	errCodeReconfiguring         = 10226
 )
 
-// streamsNeeded is how many streams this program makes, and bytesNeeded what they may grow to, all together and in one copy.
+// streamsNeeded is how many streams this program makes, and bytesNeeded what they may grow to, all together and in one copy; the
+// staging bucket comes to that.
 const (
-	streamsNeeded = 7
-	bytesNeeded   = jobsBytes + ledgerBytes + filesBytes + verdictsBytes + failuresBytes + eventsBytes + controlBytes
+	streamsNeeded = 9
+	bytesNeeded   = jobsBytes + ledgerBytes + filesBytes + verdictsBytes + failuresBytes + eventsBytes + controlBytes + intakeBytes
 )
 
 // explainNoJetStream says what is to be done about a server that offers none.
@@ -69,16 +70,16 @@ func (q *Queue) advice(e *jetstream.APIError, c jetstream.StreamConfig) string {
 	case errCodeNoPeers:
 		return noPeers(e.Description, c)
 	case errCodeInsufficientResources, errCodeStorageExceeded, errCodeAccountExceeded:
-		return fmt.Sprintf("the server or the account has too little JetStream storage left: all streams together may take %d MB a copy, and "+
-			"INGEST_REPLICAS is %d. Raise max_file_store of the server (jetstream{}), or the account's limit (nsc edit account --js-disk-storage)",
-			int64(bytesNeeded)>>20, c.Replicas)
+		return fmt.Sprintf("the server or the account has too little JetStream storage left: all streams together may take %d MB a copy, with "+
+			"what INGEST_STAGE_BYTES says, and INGEST_REPLICAS is %d. Raise max_file_store of the server (jetstream{}), or the account's limit (nsc edit account --js-disk-storage)",
+			(bytesNeeded+q.StageBytes)>>20, c.Replicas)
 	case errCodeStreamBytesExceeded:
 		return fmt.Sprintf("the account may not have a stream of %d MB, and needs ones of up to %d MB: raise max_stream_bytes "+
 			"(nsc edit account --js-max-disk-stream)", c.MaxBytes>>20, int64(ledgerBytes)>>20)
 	case errCodeStreamsLimit:
 		return fmt.Sprintf("the account may have no more streams, and %d are needed: raise max_streams (nsc edit account --js-streams)", streamsNeeded)
 	case errCodeConsumersLimit:
-		return "the account may have no more consumers, and two are needed for the queues, and up to five for each process: " +
+		return "the account may have no more consumers, and four are needed for the queues and what is taken in, and up to five for each process: " +
 			"raise max_consumers (nsc edit account --js-consumer)"
 	case errCodeNoLimits:
 		return fmt.Sprintf("the account may have no streams with %d copies: ask for that (nsc edit account --js-tier %d --js-disk-storage …), "+
@@ -89,6 +90,17 @@ func (q *Queue) advice(e *jetstream.APIError, c jetstream.StreamConfig) string {
 		return fmt.Sprintf("another stream has the subjects %s: set INGEST_NAMESPACE to a name of its own", strings.Join(c.Subjects, ", "))
 	}
 	return ""
+}
+
+// errUnplaced says that a consumer has no place yet. The server calls it insufficient resources, and of a stream it means them.
+var errUnplaced = errors.New("too few of the stream's servers are there, or its copies are still being made")
+
+// unplaced tells a refusal to make a consumer that passes from one that does not.
+func unplaced(err error) error {
+	if e, ok := apiError(err); ok && e.ErrorCode == errCodeInsufficientResources {
+		return fmt.Errorf("%w (NATS says: %s)", errUnplaced, e.Description)
+	}
+	return err
 }
 
 // noPeers says what servers lack that could hold a stream; said is the server's word on it.
@@ -109,7 +121,7 @@ func noPeers(said string, c jetstream.StreamConfig) string {
 func unready(err error) bool {
 	e, ok := apiError(err)
 	if !ok {
-		return isAway(err)
+		return isAway(err) || errors.Is(err, errUnplaced)
 	}
 	switch e.ErrorCode {
 	case errCodeInsufficientResources, jetstream.JSErrCodeJetStreamNotEnabled, jetstream.JSErrCodeJetStreamNotEnabledForAccount, errCodeNoAccount,

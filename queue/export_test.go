@@ -36,6 +36,8 @@ var (
 	ErrNoJob     = errNoJob
 	CheckVersion = checkVersion
 	IsTransient  = isTransient
+	Unready      = unready
+	Unplaced     = unplaced
 
 	BatchAcknowledged = batchAcknowledged
 )

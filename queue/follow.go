@@ -91,7 +91,7 @@ func (q *Queue) read(ctx context.Context, stream string, from jetstream.OrderedC
 	var c jetstream.Consumer
 	err := q.Persist(ctx, func(ctx context.Context) (err error) {
 		c, err = q.js.OrderedConsumer(ctx, stream, from)
-		return err
+		return unplaced(err)
 	})
 	if ctx.Err() != nil {
 		return nil

@@ -466,7 +466,7 @@ func wantWinners(t *testing.T, q *queue.Queue, all []*written, want map[queue.Jo
 }
 
 // newCluster starts three servers that hold copies of each other's streams.
-func newCluster(t *testing.T, change ...func(*server.Options)) []*external {
+func newCluster(t testing.TB, change ...func(*server.Options)) []*external {
 	t.Helper()
 	all := makeCluster(t, change...)
 	var wg sync.WaitGroup
@@ -483,16 +483,16 @@ func newCluster(t *testing.T, change ...func(*server.Options)) []*external {
 }
 
 // makeCluster makes the servers of newCluster, and starts none.
-func makeCluster(t *testing.T, change ...func(*server.Options)) []*external {
+func makeCluster(t testing.TB, change ...func(*server.Options)) []*external {
 	t.Helper()
-	all := make([]*external, 3)
+	all, name := make([]*external, 3), fmt.Sprint("cluster-", nextPort.Load())
 	var routes []*url.URL
 	for i := range all {
 		port := freePort(t)
 		routes = append(routes, &url.URL{Scheme: "nats", Host: fmt.Sprintf("127.0.0.1:%d", port)})
 		all[i] = makeExternal(t, append(change, func(o *server.Options) {
 			o.ServerName, o.Port, o.SyncAlways = fmt.Sprintf("s%d", i), freePort(t), true
-			o.Cluster = server.ClusterOpts{Name: "cluster", Host: "127.0.0.1", Port: port}
+			o.Cluster = server.ClusterOpts{Name: name, Host: "127.0.0.1", Port: port}
 		})...)
 	}
 	for _, e := range all {
@@ -575,14 +575,23 @@ func TestWhatWasAcknowledgedOutlivesABrokerThatIsKilled(t *testing.T) {
 	}
 }
 
-func freePort(t *testing.T) int {
+// nextPort is below those that systems give to whoever asks for any: a server that is stopped and started finds its own free again.
+// Each process begins elsewhere.
+var nextPort atomic.Int32
+
+func init() { nextPort.Store(int32(10_000 + os.Getpid()*128%9_000)) }
+
+func freePort(t testing.TB) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		port := int(nextPort.Add(1))
+		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+			l.Close()
+			return port
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	t.Fatal("no free port")
+	return 0
 }
 
 // startBroker starts a nats-server in a process of its own. It is killed with the test, if not before.

@@ -223,13 +223,14 @@ func (q *Queue) intakeStream(ctx context.Context, subjects []string) (string, er
 	slices.Sort(subjects)
 	s, err := q.js.Stream(ctx, name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		_, err = q.js.CreateStream(ctx, jetstream.StreamConfig{
+		want := jetstream.StreamConfig{
 			Name: name, Subjects: subjects, Replicas: q.Replicas, Retention: jetstream.WorkQueuePolicy,
 			Discard: jetstream.DiscardNew, MaxBytes: intakeBytes,
 			FirstSeq: uint64(time.Now().UnixMicro()), // drops are named by their sequence, which must not come again in a stream that is made anew
-		})
+		}
+		_, err = q.js.CreateStream(ctx, want)
 		if err == nil || !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-			return name, explainStream(name, subjects, err)
+			return name, explainStream(name, subjects, q.advise(err, want))
 		}
 		s, err = q.js.Stream(ctx, name) // another process was faster
 	}
@@ -237,8 +238,8 @@ func (q *Queue) intakeStream(ctx context.Context, subjects []string) (string, er
 		return "", explainStream(name, subjects, err)
 	}
 	cfg := s.CachedInfo().Config
-	now := slices.Sorted(slices.Values(cfg.Subjects))
-	if slices.Equal(now, subjects) {
+	now, copies := slices.Sorted(slices.Values(cfg.Subjects)), max(cfg.Replicas, q.Replicas)
+	if slices.Equal(now, subjects) && copies == cfg.Replicas {
 		return name, nil
 	}
 	for _, gone := range now {
@@ -246,9 +247,9 @@ func (q *Queue) intakeStream(ctx context.Context, subjects []string) (string, er
 			q.Log.Warn("a subject is no longer captured, as no machine names it any more", "subject", gone)
 		}
 	}
-	cfg.Subjects = subjects
+	cfg.Subjects, cfg.Replicas = subjects, copies
 	_, err = q.js.UpdateStream(ctx, cfg)
-	return name, explainStream(name, subjects, err)
+	return name, explainStream(name, subjects, q.advise(err, cfg))
 }
 
 func explainStream(name string, subjects []string, err error) error {
@@ -273,7 +274,7 @@ func (q *Queue) intakeConsumer(ctx context.Context, stream string, filters []str
 	cfg.FilterSubject, cfg.FilterSubjects = "", filters
 	cfg.AckPolicy, cfg.AckWait, cfg.MaxDeliver, cfg.MaxAckPending, cfg.BackOff = jetstream.AckExplicitPolicy, ackWait, -1, intakePending, nil
 	if c, err = q.js.CreateOrUpdateConsumer(ctx, stream, cfg); err != nil {
-		return nil, fmt.Errorf("create consumer %s of stream %s for %s: %w", name, stream, strings.Join(filters, ", "), err)
+		return nil, fmt.Errorf("create consumer %s of stream %s for %s: %w", name, stream, strings.Join(filters, ", "), unplaced(err))
 	}
 	return c, nil
 }

@@ -26,7 +26,7 @@ type media struct {
 
 func newMedia() *media { return &media{memory: semaphore.NewWeighted(stagingBytes)} }
 
-// make returns the bucket's stream, which is made, or made as the settings say.
+// make returns the bucket's stream, which is made, or made as the settings say. Those who hand files in leave one as it is.
 func (m *media) make(ctx context.Context, q *Queue) (jetstream.Stream, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -34,6 +34,15 @@ func (m *media) make(ctx context.Context, q *Queue) (jetstream.Stream, error) {
 		return m.found, nil
 	}
 	bucket := q.MediaBucket()
+	if q.attached {
+		stream, err := q.js.Stream(ctx, objectStream(bucket))
+		if err == nil {
+			m.found, m.made = stream, true
+		}
+		if !errors.Is(err, jetstream.ErrStreamNotFound) {
+			return stream, err
+		}
+	}
 	stream, err := q.stream(ctx, jetstream.StreamConfig{
 		Name: objectStream(bucket), Subjects: []string{chunkSubject(bucket, ">"), metaPrefix(bucket) + ">"}, Replicas: q.Replicas,
 		Discard: jetstream.DiscardNew, MaxBytes: q.StageBytes, MaxAge: mediaTTL,

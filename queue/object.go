@@ -18,6 +18,9 @@ import (
 // ErrNoObject says that there is no object of that name, or no bucket: it was removed, has expired, or never was.
 var ErrNoObject = errors.New("no such object")
 
+// ErrDamaged says that an object is not what its store says of it, and so will not be another time.
+var ErrDamaged = errors.New("the object is damaged")
+
 // An Object is the bytes of an object store's object, which are read once, in order. It holds a few of them in memory, however
 // large the object is and however slowly it is read. It has to be closed.
 type Object struct {
@@ -72,7 +75,7 @@ func (o *Object) Read(p []byte) (int, error) {
 	for len(o.chunk) == 0 {
 		if o.chunks == o.info.Chunks {
 			if o.read != o.Size {
-				return 0, fmt.Errorf("object %s has %d bytes instead of %d", o.info.Name, o.read, o.Size)
+				return 0, fmt.Errorf("%w: %s has %d bytes instead of %d", ErrDamaged, o.info.Name, o.read, o.Size)
 			}
 			return 0, io.EOF
 		}
@@ -254,7 +257,7 @@ func (q *Queue) info(ctx context.Context, bucket, name string) (objectInfo, erro
 	}
 	o := objectInfo{revision: answer.Message.Sequence, at: answer.Message.Time}
 	if err := json.Unmarshal(answer.Message.Data, &o.ObjectInfo); err != nil {
-		return o, fmt.Errorf("what describes it is damaged: %w", err)
+		return o, fmt.Errorf("%w: what describes it cannot be read: %w", ErrDamaged, err)
 	}
 	if o.ID = o.NUID; o.Deleted || o.ID == "" && o.Chunks > 0 {
 		return objectInfo{revision: o.revision}, ErrNoObject

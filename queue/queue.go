@@ -72,6 +72,8 @@ type Queue struct {
 	files   jetstream.Stream
 	control *Bucket
 
+	attached bool // see Attach
+
 	consumers sync.Map // Stage to its jetstream.Consumer, of those that were needed so far
 
 	media  *media
@@ -146,7 +148,7 @@ func Attach(conn *Conn, o Options) (*Queue, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Queue{Options: o, ns: o.Namespace, conn: conn, js: js, media: newMedia()}, nil
+	return &Queue{Options: o, ns: o.Namespace, conn: conn, js: js, media: newMedia(), attached: true}, nil
 }
 
 // Persist does something again while NATS does not answer, or its servers have not found together, until ctx ends. What is done

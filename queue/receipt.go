@@ -15,6 +15,9 @@ import (
 type Receipt struct {
 	Submissions []Submission `json:"submissions,omitempty"`
 	Refusal     *Refusal     `json:"refusal,omitempty"` // instead of submissions
+
+	// Lost are those of the submissions that turned out to be impossible, as their bytes were gone when they were to be staged.
+	Lost map[DropID]Fault `json:"lost,omitempty"`
 }
 
 // A Refusal is a drop that no job can be made of, and why.
@@ -24,8 +27,10 @@ type Refusal struct {
 	Fault       Fault  `json:"fault"`
 }
 
-// receiptLife is how long a receipt is kept. A message that was taken in may be handed out again after an outage of the broker.
-const receiptLife = 3 * 24 * time.Hour
+// receiptLife is how long a receipt is kept: as long as a message may wait between its decision and its acknowledgement, or come
+// back after a crash of the broker's machine. Fifty messages a second are then a million receipts, which is half of what the
+// registry has room for.
+const receiptLife = 6 * time.Hour
 
 // Decided returns what was decided about a message; nil: nothing yet.
 func (in *Intake) Decided(ctx context.Context, id DropID) (*Receipt, error) {
@@ -61,6 +66,15 @@ func (in *Intake) Decide(ctx context.Context, id DropID, r Receipt) (Receipt, er
 		return *first, nil
 	}
 	return r, nil // what was there cannot be read
+}
+
+// Amend notes of a message that was decided on what has become of that.
+func (in *Intake) Amend(ctx context.Context, id DropID, r Receipt) error {
+	data, err := json.Marshal(r)
+	if err == nil {
+		_, _, err = in.q.publish(ctx, write{subject: in.subject(id), data: data, last: anySequence, ttl: receiptLife})
+	}
+	return err
 }
 
 // subject is where a message's receipt is: in the registry, which says the same of files.

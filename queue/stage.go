@@ -97,7 +97,7 @@ func (q *Queue) consumer(ctx context.Context, stage Stage, host string) (jetstre
 	}
 	c, err := q.js.CreateOrUpdateConsumer(ctx, q.ns.name("jobs"), cfg)
 	if err != nil {
-		return nil, fmt.Errorf("create consumer %s of stream %s: %w", cfg.Durable, q.ns.name("jobs"), err)
+		return nil, fmt.Errorf("create consumer %s of stream %s: %w", cfg.Durable, q.ns.name("jobs"), unplaced(err))
 	}
 	q.consumers.Store(stage, c)
 	return c, nil

@@ -143,6 +143,43 @@ func TestARegistryOfAServerThatWasAloneKeepsItsOneCopy(t *testing.T) {
 	}
 }
 
+// What waits to be taken in is as safe as what was.
+func TestTheStreamsOfMediaHaveAsManyCopiesAsTheOthers(t *testing.T) {
+	t.Parallel()
+	url := clusterURL(newCluster(t))
+	for _, n := range []int{1, 3} {
+		q := openQueue(t, dial(t, url), replicas(n))
+		if _, err := q.Intake(deadline(t), "", queue.Named{}); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"authenta-intake", "OBJ_authenta-media"} {
+			if c := lookUp(t, q, name).CachedInfo().Config; c.Replicas != n {
+				t.Errorf("%s has %d copies, want %d", name, c.Replicas, n)
+			}
+		}
+	}
+}
+
+// Those who hand files in may be on any machine, whose settings are not those of the daemons.
+func TestWhoeverHandsFilesInLeavesTheBucketAsItIs(t *testing.T) {
+	t.Parallel()
+	conn := dial(t, newExternal(t).url(""))
+	q := openQueue(t, conn, func(o *queue.Options) { o.StageBytes = 5 << 20 })
+	if _, err := q.Intake(deadline(t), "", queue.Named{}); err != nil {
+		t.Fatal(err)
+	}
+	attached, err := queue.Attach(conn, queue.Options{Log: quiet, StageBytes: 2 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := attached.PutIn(deadline(t), strings.NewReader("bytes")); err != nil {
+		t.Fatal(err)
+	}
+	if c := lookUp(t, q, "OBJ_authenta-media").CachedInfo().Config; c.MaxBytes != 5<<20 {
+		t.Errorf("the bucket may hold %d bytes", c.MaxBytes)
+	}
+}
+
 // What whoever runs the servers has chosen for a stream stays.
 func TestWhatOthersHaveChosenForAStreamStays(t *testing.T) {
 	t.Parallel()
@@ -259,7 +296,7 @@ func TestWhatAnAccountMayNotHaveIsSaidWithWhatToAskFor(t *testing.T) {
 		want   []string
 	}{
 		"storage":       {server.JetStreamAccountLimits{MaxStore: 1 << 30}, []string{"7", "MB a copy", "--js-disk-storage"}},
-		"streams":       {server.JetStreamAccountLimits{MaxStreams: 3}, []string{"7 are needed", "max_streams"}},
+		"streams":       {server.JetStreamAccountLimits{MaxStreams: 3}, []string{"9 are needed", "max_streams"}},
 		"consumers":     {server.JetStreamAccountLimits{MaxConsumers: 1}, []string{"max_consumers"}},
 		"large streams": {server.JetStreamAccountLimits{StoreMaxStreamBytes: 1 << 20}, []string{"4096 MB", "max_stream_bytes"}},
 		"in flight":     {server.JetStreamAccountLimits{MaxAckPending: 1000}, []string{"INGEST_IN_FLIGHT=100000", "max_ack_pending"}},
@@ -333,4 +370,30 @@ func TestSubjectsThatAnotherStreamHasAreSaidWithTheSetting(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantAdvice(t, conn, 1, "authenta.jobs.>", "INGEST_NAMESPACE")
+}
+
+// A consumer of a stream whose copies are still being made has no place yet; a stream that finds no room will find none.
+func TestWhatPassesIsToldFromWhatDoesNot(t *testing.T) {
+	t.Parallel()
+	refused := func(status int, code jetstream.ErrorCode, said string) error {
+		return &jetstream.APIError{Code: status, ErrorCode: code, Description: said}
+	}
+	noRoom := refused(503, 10023, "insufficient resources")
+	for _, c := range []struct {
+		err  error
+		want bool
+	}{
+		{noRoom, false}, {queue.Unplaced(noRoom), true},
+		{refused(400, 10005, "no suitable peers for placement, peer offline"), true},
+		{refused(400, 10005, "no suitable peers for placement, insufficient storage"), false},
+		{refused(503, 10076, "JetStream not enabled"), false},
+		{refused(503, 10008, "JetStream system temporarily unavailable"), true},
+		{refused(400, 10226, "stream reconfiguration already in progress"), true},
+		{queue.Unplaced(refused(400, 10026, "maximum consumers limit reached")), false},
+		{fmt.Errorf("x: %w", jetstream.ErrNoStreamResponse), true}, {nats.ErrTimeout, true}, {errors.New("no"), false},
+	} {
+		if got := queue.Unready(c.err); got != c.want {
+			t.Errorf("%v: waited for %t", c.err, got)
+		}
+	}
 }

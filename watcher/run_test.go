@@ -130,11 +130,11 @@ func TestAFileThatComesWhileAnotherIsBeingSubmittedIsNotForgotten(t *testing.T) 
 	r.caughtUp()
 }
 
-// More files than may wait for the intake, and the intake stands still.
+// More files than the intake has in hand and may wait for it, and the intake stands still.
 func TestRunEndsWhileEverythingWaits(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	for i := range backlog + 200 {
+	for i := range inFlight + backlog + 200 {
 		if err := os.WriteFile(filepath.Join(w.dir, fmt.Sprintf("%d.jpg", i)), picture(i), 0o644); err != nil {
 			t.Fatal(err)
 		}

@@ -69,9 +69,13 @@ func holds(f *os.File, digest queue.Digest) bool {
 }
 
 // overwritten reports whether a file of the job, in its place still, has got another content, and may have had it when it was
-// sent.
-func overwritten(j queue.Job) bool {
+// sent. Only files of this machine can tell: what is at the same path of another has nothing to do with what was sent, even if its
+// inode is the same, as it is on machines that were set up alike.
+func overwritten(j queue.Job, here string) bool {
 	return !j.Copied && slices.ContainsFunc(j.Drops, func(d queue.Drop) bool {
+		if d.Host != "" && d.Host != here {
+			return false
+		}
 		path, err := queue.FilePath(d.URI)
 		if err != nil {
 			return false

@@ -140,8 +140,15 @@ func TestAFileIsAlteredOnlyIfItsContentIs(t *testing.T) {
 			if got := altered(f, j); got != v.altered {
 				t.Errorf("altered: %t", got)
 			}
-			if got := overwritten(j); got != v.altered {
+			if got := overwritten(j, ""); got != v.altered {
 				t.Errorf("overwritten: %t", got)
+			}
+			j.Drops[0].Host = "a"
+			if got := overwritten(j, "a"); got != v.altered {
+				t.Errorf("overwritten, on its machine: %t", got)
+			}
+			if overwritten(j, "b") {
+				t.Error("overwritten, by what another machine has at the same path")
 			}
 		})
 	}

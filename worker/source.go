@@ -112,6 +112,8 @@ func (w *Worker) fetchDrop(ctx context.Context, j queue.Job, d queue.Drop) (sour
 	switch {
 	case errors.Is(err, queue.ErrNoObject):
 		return source{}, &queue.Fault{Reason: queue.Unreadable, Message: what + " is gone: it was removed, or has expired"}, nil
+	case errors.Is(err, queue.ErrDamaged):
+		return source{}, &queue.Fault{Reason: queue.Unreadable, Message: fmt.Sprintf("%s: %v", what, err)}, nil
 	case errors.Is(err, errOther):
 		return source{}, changed(what), nil
 	}

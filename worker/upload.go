@@ -79,7 +79,7 @@ func (w *Worker) lookForBytes(ctx context.Context, t *queue.Task) (queue.Settlem
 // takeOver has the job await the result of bytes whose PUT was not answered. If nobody saw that PUT end, because its process
 // was killed, and the file was overwritten since it was hashed, then they may be others, and the job goes on without them.
 func (w *Worker) takeOver(ctx context.Context, t *queue.Task) (queue.Settlement, bool) {
-	if w.memory.intact(authenta.MediaID(t.MediaID)) || !overwritten(t.Job) {
+	if w.memory.intact(authenta.MediaID(t.MediaID)) || !overwritten(t.Job, w.Host) {
 		return queue.HandOver(), true
 	}
 	if err := t.Apply(ctx, queue.Abandoned{}); err != nil {

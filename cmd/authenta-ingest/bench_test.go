@@ -24,40 +24,39 @@ import (
 	"github.com/authenta/authenta-ingest/worker"
 )
 
-// BenchmarkFile takes files of 20 kB their whole way, from the folder to the verdict on the stream, everything durable,
-// with a simulated platform that answers at once and shares the process. Run it with a fixed number of files:
-//
-//	go test ./cmd/authenta-ingest -run '^$' -bench File -benchmem -benchtime 5000x
-func BenchmarkFile(b *testing.B) {
-	platform, err := sandbox.New(sandbox.Options{
+// A line is the parts that a file passes, in one process, everything durable, with a simulated platform that answers at once.
+type line struct {
+	b        *testing.B
+	platform *sandbox.Platform
+	conn     *queue.Conn
+	queue    *queue.Queue
+	cluster  *control.Cluster
+	work     *worker.Worker
+	inbox    string
+}
+
+func newLine(b *testing.B) *line {
+	b.Helper()
+	l := &line{b: b, inbox: b.TempDir()}
+	var err error
+	if l.platform, err = sandbox.New(sandbox.Options{
 		ClientID: "id", ClientSecret: "secret",
 		Credits: sandbox.Unlimited, MutationQuota: sandbox.Unlimited, QueryQuota: sandbox.Unlimited,
-	})
-	if err != nil {
+	}); err != nil {
 		b.Fatal(err)
 	}
-	served := httptest.NewServer(platform)
-	defer served.Close()
-	inbox := b.TempDir()
-	for n := range b.N {
-		data := append(picture(n), strings.Repeat("x", 18_000)...)
-		binary.BigEndian.PutUint64(data[100:], uint64(n))
-		if err := os.WriteFile(filepath.Join(inbox, fmt.Sprintf("%d.jpg", n)), data, 0o644); err != nil {
-			b.Fatal(err)
-		}
-	}
+	served := httptest.NewServer(l.platform)
+	b.Cleanup(served.Close)
 	server, err := embedded.Start(embedded.Options{Dir: b.TempDir(), Listen: embedded.Off, Sync: embedded.SyncAlways, Log: discard})
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer server.Close()
-	conn, err := server.Connect()
-	if err != nil {
+	b.Cleanup(func() { server.Close() })
+	if l.conn, err = server.Connect(); err != nil {
 		b.Fatal(err)
 	}
-	defer conn.Close()
-	q, err := queue.Open(b.Context(), conn, queue.Options{Platform: "benchmark", Log: discard})
-	if err != nil {
+	b.Cleanup(l.conn.Close)
+	if l.queue, err = queue.Open(b.Context(), l.conn, queue.Options{Platform: "benchmark", Log: discard}); err != nil {
 		b.Fatal(err)
 	}
 	client, err := authenta.New(authenta.Options{BaseURL: served.URL, Credentials: func() (authenta.Credentials, error) {
@@ -66,27 +65,59 @@ func BenchmarkFile(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	watch, err := watcher.New(watcher.Options{
-		Queue: q, Dirs: []string{inbox}, Models: media.Models{Images: []queue.Model{"AC-1"}}, Settle: time.Millisecond, Log: discard,
+	l.cluster = control.New(control.Options{Queue: l.queue, MutationRate: 1e6, QueryRate: 1e6, Log: discard})
+	l.work = worker.New(worker.Options{
+		Queue: l.queue, Client: client, Cluster: l.cluster, Uploads: 32, FirstPoll: time.Millisecond, Log: discard,
 	})
-	if err != nil {
-		b.Fatal(err)
-	}
-	cluster := control.New(control.Options{Queue: q, MutationRate: 1e6, QueryRate: 1e6, Log: discard})
-	work := worker.New(worker.Options{
-		Queue: q, Client: client, Cluster: cluster, Uploads: 32, FirstPoll: time.Millisecond, Log: discard,
-	})
+	return l
+}
 
+// file is the content of one of the line's files, 20 kB.
+func (l *line) file(n int) []byte {
+	data := append(picture(n), strings.Repeat("x", 18_000)...)
+	binary.BigEndian.PutUint64(data[100:], uint64(n))
+	return data
+}
+
+// fill puts as many files into the inbox as are measured.
+func (l *line) fill() {
+	l.b.Helper()
+	for n := range l.b.N {
+		if err := os.WriteFile(filepath.Join(l.inbox, fmt.Sprintf("%d.jpg", n)), l.file(n), 0o644); err != nil {
+			l.b.Fatal(err)
+		}
+	}
+}
+
+func (l *line) watcher(change ...func(*watcher.Options)) *watcher.Watcher {
+	l.b.Helper()
+	o := watcher.Options{
+		Queue: l.queue, Dirs: []string{l.inbox}, Models: media.Models{Images: []queue.Model{"AC-1"}}, Settle: time.Millisecond, Log: discard,
+	}
+	for _, c := range change {
+		c(&o)
+	}
+	w, err := watcher.New(o)
+	if err != nil {
+		l.b.Fatal(err)
+	}
+	return w
+}
+
+// run has the parts work until there is a verdict for each file.
+func (l *line) run(source func(context.Context) error) {
+	b := l.b
+	b.Helper()
 	b.ReportAllocs()
 	b.ResetTimer()
 	used := cpuTime()
 	ctx, cancel := context.WithCancel(b.Context())
 	parts, ctx := errgroup.WithContext(ctx)
-	parts.Go(func() error { return watch.Run(ctx) })
-	parts.Go(func() error { return cluster.Run(ctx) })
-	parts.Go(func() error { return work.Run(ctx) })
+	parts.Go(func() error { return source(ctx) })
+	parts.Go(func() error { return l.cluster.Run(ctx) })
+	parts.Go(func() error { return l.work.Run(ctx) })
 	left := b.N
-	err = q.Follow(ctx, queue.Position{}, queue.Reader{
+	err := l.queue.Follow(ctx, queue.Position{}, queue.Reader{
 		Verdict: func(queue.Verdict, []byte, uint64) {
 			if left--; left == 0 {
 				cancel()
@@ -104,9 +135,19 @@ func BenchmarkFile(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "verdicts/s")
 	b.ReportMetric(used.Seconds()*1e3/float64(b.N), "cpu-ms/op")
-	if calls := platform.Ledger(); calls.Mutation != b.N {
+	if calls := l.platform.Ledger(); calls.Mutation != b.N {
 		b.Errorf("%d creates for %d files", calls.Mutation, b.N)
 	}
+}
+
+// BenchmarkFile takes files of 20 kB their whole way, from the folder to the verdict on the stream, everything durable,
+// with a simulated platform that answers at once and shares the process. Run it with a fixed number of files:
+//
+//	go test ./cmd/authenta-ingest -run '^$' -bench File -benchmem -benchtime 5000x
+func BenchmarkFile(b *testing.B) {
+	l := newLine(b)
+	l.fill()
+	l.run(l.watcher().Run)
 }
 
 // cpuTime is what this process has used of the processors.

@@ -50,6 +50,9 @@ func (t *Taker) lookAtFile(ctx context.Context, m queue.Message, uri string) (co
 // errOutside says that a file is below none of the folders that references may point into.
 var errOutside = errors.New("it is below none of the folders that references may name: the watched ones, and those of INGEST_ROOTS")
 
+// errAway says that a file is below a folder that is not there itself: its disk may not be mounted yet.
+var errAway = errors.New("the folder that it is in is not there")
+
 // open opens a file below one of the roots. No link in its path leads out of that.
 func (t *Taker) open(path string) (*os.File, error) {
 	err := errOutside
@@ -58,9 +61,12 @@ func (t *Taker) open(path string) (*os.File, error) {
 		if !isBelow {
 			continue
 		}
-		var f *os.File
-		if f, err = openIn(root, rel); err == nil {
+		f, failed := openIn(root, rel)
+		if failed == nil {
 			return f, nil
+		}
+		if !errors.Is(failed, errAway) || errors.Is(err, errOutside) { // what is said of a folder that is there counts
+			err = failed
 		}
 	}
 	return nil, err
@@ -68,11 +74,19 @@ func (t *Taker) open(path string) (*os.File, error) {
 
 func openIn(root, rel string) (*os.File, error) {
 	dir, err := os.OpenRoot(root)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: %w", errAway, err)
+	}
 	if err != nil {
 		return nil, err
 	}
 	defer dir.Close()
 	return dir.OpenFile(rel, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe in its place would be waited for
+}
+
+// isOurs reports whether an error says nothing of the file: there are too many open, or too little memory.
+func isOurs(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOMEM)
 }
 
 // fileError says what an error of a file does to its message.
@@ -81,10 +95,12 @@ func (t *Taker) fileError(ctx context.Context, m queue.Message, path string, err
 		return err
 	}
 	switch {
-	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE), errors.Is(err, syscall.ENOMEM):
+	case isOurs(err):
 		return err
 	case errors.Is(err, errOutside):
 		return t.outside(ctx, m, path)
+	case errors.Is(err, errAway):
+		return t.away(m, err)
 	case errors.Is(err, fs.ErrPermission), strings.Contains(err.Error(), "escapes from parent"):
 		return refuse(queue.Unreadable, "%v", err)
 	case errors.Is(err, fs.ErrNotExist):
@@ -96,7 +112,7 @@ func (t *Taker) fileError(ctx context.Context, m queue.Message, path string, err
 const (
 	// passTime is how long a message is put off that another machine is to take in.
 	passTime = 2 * time.Second
-	// awayTime is how long after its publication a file is waited for whose machine does not take it in.
+	// awayTime is how long a process waits for a file whose machine does not take it in, or whose folder is not there.
 	awayTime = 24 * time.Hour
 )
 
@@ -106,16 +122,20 @@ func (t *Taker) outside(ctx context.Context, m queue.Message, path string) error
 	if err != nil {
 		return err
 	}
-	in := func(root string) bool { return strings.HasPrefix(path, strings.TrimSuffix(root, "/")+"/") }
-	waited := time.Since(m.At)
-	switch i := slices.IndexFunc(roots, in); {
-	case i < 0:
+	i := slices.IndexFunc(roots, func(root string) bool { return strings.HasPrefix(path, strings.TrimSuffix(root, "/")+"/") })
+	if i < 0 {
 		return refuse(queue.Invalid, "%s: %v", path, errOutside)
-	case waited < awayTime:
-		return &notYet{min(max(passTime, waited/10), time.Minute), fmt.Errorf("%s is below %s, which another machine sees", path, roots[i])}
-	default:
-		return refuse(queue.Unreadable, "%s is below %s, and no machine that sees that has taken it in for %s", path, roots[i], awayTime)
 	}
+	return t.away(m, fmt.Errorf("%s is below %s, which another machine sees", path, roots[i]))
+}
+
+// away has a message wait for a file that cannot be looked at from here now, for as long as that is worth it.
+func (t *Taker) away(m queue.Message, why error) error {
+	waited := t.tries.since(m.ID)
+	if waited >= awayTime {
+		return refuse(queue.Unreadable, "%v; that has not changed for %s", why, awayTime)
+	}
+	return &notYet{min(max(passTime, waited/10), time.Minute), why}
 }
 
 // bytes opens what a submission is staged from, if it is.
@@ -137,6 +157,9 @@ func (t *Taker) openVersion(d queue.Drop) (io.ReadCloser, error) {
 		return nil, err
 	}
 	f, err := t.open(filepath.Clean(path))
+	if isOurs(err) || errors.Is(err, errAway) {
+		return nil, err
+	}
 	if err != nil {
 		return nil, refuse(queue.Unreadable, "%v", err)
 	}

@@ -59,6 +59,7 @@ func (t *Taker) read(ctx context.Context, r io.Reader, size int64) (content, err
 // A looking reader finds out what passes through it.
 type looking struct {
 	contentType string // by the beginning
+	began       int    // bytes of that
 	size        int64  // bytes so far
 	err         error  // of reading the beginning
 
@@ -73,7 +74,7 @@ func newLook(ctx context.Context, r io.Reader) *looking {
 	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
 		err = nil
 	}
-	l := &looking{err: err, ctx: ctx, from: io.MultiReader(bytes.NewReader(beginning[:n]), r), hash: sha256.New()}
+	l := &looking{began: n, err: err, ctx: ctx, from: io.MultiReader(bytes.NewReader(beginning[:n]), r), hash: sha256.New()}
 	if n > 0 {
 		l.contentType = media.Detect(beginning[:n])
 	}
@@ -107,8 +108,11 @@ func (t *Taker) lookAtObject(ctx context.Context, m queue.Message, uri string) (
 	if ours {
 		c.staged = name
 	}
-	if errors.Is(err, queue.ErrNoObject) {
+	switch {
+	case errors.Is(err, queue.ErrNoObject):
 		err = t.again(m, soon, 0, queue.Unreadable, err)
+	case errors.Is(err, queue.ErrDamaged):
+		err = refuse(queue.Unreadable, "%v", err)
 	}
 	return c, err
 }
@@ -141,7 +145,7 @@ func (t *Taker) lookAtURL(ctx context.Context, m queue.Message, address string) 
 	}
 	defer body.Close()
 	l := newLook(ctx, body)
-	c = content{contentType: l.contentType, size: max(body.Size, 0)}
+	c = content{contentType: l.contentType, size: max(body.Size, int64(l.began))}
 	if l.err != nil || !media.Is(l.contentType) {
 		return c, t.fetchError(ctx, m, l.err)
 	}

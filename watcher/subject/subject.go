@@ -212,14 +212,21 @@ func (t *Taker) carryOut(ctx context.Context, m queue.Message, r queue.Receipt) 
 		return t.Queue.Unstage(ctx, f.Drop.Staged) // nobody needs the copy
 	}
 	for _, s := range r.Submissions {
-		if err := t.submit(ctx, m, s); err != nil {
+		if fault, lost := r.Lost[s.Drop.ID]; lost {
+			if _, err := t.Queue.Refuse(ctx, s.Drop, s.ContentType, fault); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := t.submit(ctx, m, s, &r); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (t *Taker) submit(ctx context.Context, m queue.Message, s queue.Submission) error {
+// submit hands one submission of a receipt in.
+func (t *Taker) submit(ctx context.Context, m queue.Message, s queue.Submission, r *queue.Receipt) error {
 	s.Bytes = t.bytes(m, s)
 	for {
 		acceptance, err := t.Queue.Submit(ctx, s)
@@ -234,15 +241,23 @@ func (t *Taker) submit(ctx context.Context, m queue.Message, s queue.Submission)
 		case errors.Is(err, queue.ErrUnsettled), errors.Is(err, queue.ErrCrowded):
 			return &notYet{time.Second, err}
 		default:
-			return t.lost(ctx, s, err)
+			return t.lost(ctx, m, s, r, err)
 		}
 	}
 }
 
-// lost refuses a drop whose bytes are gone, or others, since it was decided to submit it, which they have not been.
-func (t *Taker) lost(ctx context.Context, s queue.Submission, err error) error {
+// lost refuses a drop whose bytes are gone, or others, since it was decided to submit it, which they have not been. That is noted
+// first: handed out again, the message could find a verdict of its content by then, and its drop would have two answers.
+func (t *Taker) lost(ctx context.Context, m queue.Message, s queue.Submission, r *queue.Receipt, err error) error {
 	fault, ok := errors.AsType[*refused](err)
 	if !ok {
+		return err
+	}
+	if r.Lost == nil {
+		r.Lost = map[queue.DropID]queue.Fault{}
+	}
+	r.Lost[s.Drop.ID] = fault.Fault
+	if err := t.Intake.Amend(ctx, m.ID, *r); err != nil {
 		return err
 	}
 	_, err = t.Queue.Refuse(ctx, s.Drop, s.ContentType, fault.Fault)

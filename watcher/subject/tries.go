@@ -2,6 +2,7 @@ package subject
 
 import (
 	"errors"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -21,21 +22,59 @@ func (e *notYet) Unwrap() error { return e.error }
 var errBusy = errors.New("other references are being followed")
 
 // tries counts how often this process has tried in vain to follow a reference. How often a message was handed out says less: it is
-// also while the queue is full, or the broker restarts.
+// also while the queue is full, or the broker restarts. Nor does when it was published: it may have been while nobody was there.
 type tries struct {
-	mu   sync.Mutex
-	made map[queue.DropID]int
+	mu     sync.Mutex
+	made   map[queue.DropID]*tried
+	pruned time.Time
+}
+
+// A tried is what was tried of a message.
+type tried struct {
+	count       int
+	first, last time.Time
+}
+
+const (
+	// manyTried is how many messages are remembered before those are forgotten that do not come back: others have taken them in.
+	manyTried = 10_000
+	// comesBack is longer than any message is put off.
+	comesBack = 2 * time.Hour
+)
+
+// met takes note of a message, and returns what is known of it.
+func (t *tries) met(id queue.DropID) *tried {
+	now := time.Now()
+	if t.made == nil {
+		t.made = map[queue.DropID]*tried{}
+	}
+	if len(t.made) >= manyTried && now.Sub(t.pruned) > time.Minute {
+		t.pruned = now
+		maps.DeleteFunc(t.made, func(_ queue.DropID, m *tried) bool { return now.Sub(m.last) > comesBack })
+	}
+	m := t.made[id]
+	if m == nil {
+		m = &tried{first: now}
+		t.made[id] = m
+	}
+	m.last = now
+	return m
 }
 
 // add counts one, and returns how many there were.
 func (t *tries) add(id queue.DropID) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.made == nil {
-		t.made = map[queue.DropID]int{}
-	}
-	t.made[id]++
-	return t.made[id]
+	m := t.met(id)
+	m.count++
+	return m.count
+}
+
+// since returns for how long a message has been waited for.
+func (t *tries) since(id queue.DropID) time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return time.Since(t.met(id).first)
 }
 
 func (t *tries) forget(id queue.DropID) {
