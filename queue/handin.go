@@ -36,7 +36,14 @@ func (q *Queue) PutIn(ctx context.Context, r io.Reader) (uri string, err error) 
 	return ObjectURI(q.MediaBucket(), name), nil
 }
 
-// TakeBack removes a file that was put in and could not be handed in.
+// NotHandedIn reports whether an error of [Queue.HandIn] says for certain that nothing was handed in. After another one, such as a
+// connection that was lost, it may have been: the file that was put in for it may be needed.
+func NotHandedIn(err error) bool {
+	_, answered := errors.AsType[*jetstream.APIError](err)
+	return answered || errors.Is(err, ErrFull) || errors.Is(err, errNobodyTakesIn) || errors.Is(err, nats.ErrMaxPayload)
+}
+
+// TakeBack removes a file that was put in and was not handed in.
 func (q *Queue) TakeBack(ctx context.Context, uri string) error {
 	_, name, err := ObjectName(uri)
 	if err != nil {
@@ -45,7 +52,7 @@ func (q *Queue) TakeBack(ctx context.Context, uri string) error {
 	return q.Unstage(ctx, name)
 }
 
-// HandIn publishes a message for the intake, and returns the id of its drop when it is durable.
+// HandIn publishes a message for the intake, and returns the id of its drop when it is durable. See [NotHandedIn] for its errors.
 func (q *Queue) HandIn(ctx context.Context, header nats.Header, data []byte) (DropID, error) {
 	m := nats.NewMsg(q.ns.subject("intake"))
 	m.Data = data
@@ -69,6 +76,8 @@ func (q *Queue) HandIn(ctx context.Context, header nats.Header, data []byte) (Dr
 	return messageID(ack.Stream, ack.Sequence), nil
 }
 
+var errNobodyTakesIn = errors.New("no daemon has taken files in at this NATS server")
+
 func (q *Queue) nobodyTakesIn() error {
-	return fmt.Errorf("no daemon has taken files in at this NATS server in the namespace %s: is one running that watches, with this INGEST_NAMESPACE?", q.ns)
+	return fmt.Errorf("%w in the namespace %s: is one running that watches, with this INGEST_NAMESPACE?", errNobodyTakesIn, q.ns)
 }

@@ -43,20 +43,24 @@ func (s *store) captured() []string {
 	return slices.Sorted(slices.Values(stream.CachedInfo().Config.Subjects))
 }
 
-// received are the messages that Work hands out until there are n different ones, by their text.
+// received are the messages that Work hands out until n are done, by their text.
 func received(t *testing.T, in *queue.Intake, n int, settle func(queue.Message) queue.Settlement) map[string]queue.Message {
 	t.Helper()
 	ctx, stop := context.WithCancel(deadline(t))
 	defer stop()
 	var mu sync.Mutex
-	got := map[string]queue.Message{}
+	got, settled := map[string]queue.Message{}, 0
 	err := in.Work(ctx, queue.MessagePool{
 		Slots: 4, Ready: func(ctx context.Context) error { return ctx.Err() },
 		Handle: func(_ context.Context, m queue.Message) queue.Settlement {
 			mu.Lock()
 			defer mu.Unlock()
 			s := settle(m)
-			if got[string(m.Data)] = m; len(got) == n && s.String() == "done" {
+			got[string(m.Data)] = m
+			if s.String() == "done" {
+				settled++
+			}
+			if settled == n {
 				stop()
 			}
 			return s
@@ -270,6 +274,32 @@ func TestWhatWasDecidedAndCannotBeSeenIsWaitedFor(t *testing.T) {
 	}
 }
 
+func TestWhatMayHaveBeenHandedInIsNotTakenBack(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	s.intake("")
+	gone, stop := context.WithCancel(deadline(t))
+	stop()
+	if _, err := s.HandIn(gone, nil, nil); err == nil || queue.NotHandedIn(err) { // it is sent, and not waited for
+		t.Errorf("%v", err)
+	}
+	stream, err := s.js().Stream(deadline(t), "authenta-intake")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := stream.CachedInfo().Config
+	cfg.MaxBytes = 1
+	if _, err := s.js().UpdateStream(deadline(t), cfg); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.HandIn(deadline(t), nil, nil); !errors.Is(err, queue.ErrFull) || !queue.NotHandedIn(err) {
+		t.Errorf("%v", err)
+	}
+	if _, err := s.HandIn(deadline(t), nil, make([]byte, 2<<20)); !queue.NotHandedIn(err) {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestASequenceOfTheIntakeDoesNotComeAgain(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
@@ -281,7 +311,7 @@ func TestASequenceOfTheIntakeDoesNotComeAgain(t *testing.T) {
 	if err := s.js().DeleteStream(deadline(t), "authenta-intake"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.HandIn(deadline(t), nil, nil); err == nil || errors.Is(err, context.DeadlineExceeded) {
+	if _, err := s.HandIn(deadline(t), nil, nil); !queue.NotHandedIn(err) {
 		t.Errorf("handed in to nobody: %v", err)
 	}
 	s.intake("")

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -145,6 +146,23 @@ func (p *publisher) stagedSince(since time.Time) (n, all int) {
 	return n, all
 }
 
+// objectNames are those of the objects that are staged whole.
+func (p *publisher) objectNames() (names []string) {
+	p.t.Helper()
+	bucket, err := p.js.ObjectStore(p.t.Context(), "authenta-media")
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	objects, err := bucket.List(p.t.Context())
+	if err != nil && !errors.Is(err, jetstream.ErrNoObjectsFound) {
+		p.t.Fatal(err)
+	}
+	for _, o := range objects {
+		names = append(names, o.Name)
+	}
+	return names
+}
+
 func TestWhatIsPublishedWhileNoDaemonRunsIsJudgedByTheNext(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, sandbox.Options{})
@@ -254,7 +272,7 @@ func TestKilledAmidstMessagesEachIsAnsweredAndEachContentPaidOnce(t *testing.T) 
 		t.Errorf("%d messages are left on the intake stream of %d", n, len(ids))
 	}
 	since, all := p.stagedSince(killed)
-	if t.Logf("%d messages are staged of what crashes have left", all); since != 0 {
+	if t.Logf("%d messages are staged of what crashes have left: %q", all, p.objectNames()); since != 0 {
 		t.Errorf("%d messages are staged though nobody was killed after that", since)
 	}
 	for _, program := range append(said, last) {

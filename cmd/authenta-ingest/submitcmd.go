@@ -208,7 +208,7 @@ func (o submission) handInOne(ctx context.Context, q *queue.Queue, arg string) (
 		return "", err
 	}
 	id, err := q.HandIn(ctx, nil, data)
-	if err != nil && uri != arg {
+	if uri != arg && queue.NotHandedIn(err) {
 		err = errors.Join(err, q.TakeBack(context.WithoutCancel(ctx), uri))
 	}
 	return id, err

@@ -122,7 +122,9 @@ const example = `{"uri": "file:///srv/inbox/clip.mp4"}`
 func (r *request) check() error {
 	var err error
 	if len(r.uri) > mostURI {
-		r.uri, err = strings.ToValidUTF8(Shown(r.uri)[:min(100, len(Shown(r.uri)))], "")+"…", fmt.Errorf("its uri has %d bytes, and %d are the most", len(r.uri), mostURI)
+		err = fmt.Errorf("its uri has %d bytes, and %d are the most", len(r.uri), mostURI)
+		shown := Shown(r.uri)
+		r.uri = strings.ToValidUTF8(shown[:min(100, len(shown))], "") + "…"
 	}
 	if len(r.name) > mostName || !utf8.ValidString(r.name) {
 		r.name, err = "", fmt.Errorf("its name has more than %d bytes, or is no UTF-8", mostName)
