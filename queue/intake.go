@@ -150,14 +150,13 @@ func (q *Queue) name(ctx context.Context, host string, n Named) error {
 	return err
 }
 
-// tellOthers says that other processes of this machine name something else: mostly somebody has forgotten one of them.
+// tellOthers says that other processes of this machine name something else. They may; but somebody may have forgotten one of them.
 func (q *Queue) tellOthers(ctx context.Context, host string, n Named) error {
 	all, err := q.namings(ctx)
 	for key, other := range all {
-		if host != "" && strings.HasPrefix(key, namedPrefix+hostToken(host)+".") && key != namedKey(host, n) {
-			q.Log.Warn("another process of this machine names other subjects or folders for references, or did so a moment ago: what each of "+
-				"them names is taken in as long as it runs. Give all processes of a machine the same INGEST_SUBJECTS, INGEST_ROOTS and folders, "+
-				"or an INGEST_HOST of their own", "machine", host,
+		if host != "" && namedBy(key) == hostToken(host) && key != namedKey(host, n) {
+			q.Log.Info("another process of this machine names other subjects or folders, or did so a moment ago: what each of them names is "+
+				"taken in, until some minutes after the last one that names it has ended", "machine", host,
 				"subjects", strings.Join(n.Subjects, ", "), "its_subjects", strings.Join(other.Subjects, ", "),
 				"folders", strings.Join(n.Roots, ", "), "its_folders", strings.Join(other.Roots, ", "))
 		}
