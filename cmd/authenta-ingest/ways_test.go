@@ -158,7 +158,7 @@ func (t *tap) take(m *nats.Msg) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch s := m.Subject; {
-	case strings.HasPrefix(m.Reply, "$JS.ACK."): // what the broker hands out
+	case strings.HasPrefix(m.Reply, "$JS.ACK."), strings.HasPrefix(s, "_INBOX."): // what the broker hands out, and answers
 	case strings.HasPrefix(s, "$JS.ACK."):
 		t.found["acks"]++
 	case strings.HasPrefix(s, "$JS.API.CONSUMER.MSG.NEXT."):
