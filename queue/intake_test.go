@@ -43,7 +43,7 @@ func (s *store) captured() []string {
 	return slices.Sorted(slices.Values(stream.CachedInfo().Config.Subjects))
 }
 
-// received are the messages that Work hands out until there are n different ones, by their text.
+// received are the messages that Work hands out until n different ones are done, by their text.
 func received(t *testing.T, in *queue.Intake, n int, settle func(queue.Message) queue.Settlement) map[string]queue.Message {
 	t.Helper()
 	ctx, stop := context.WithCancel(deadline(t))
@@ -51,12 +51,15 @@ func received(t *testing.T, in *queue.Intake, n int, settle func(queue.Message) 
 	var mu sync.Mutex
 	got := map[string]queue.Message{}
 	err := in.Work(ctx, queue.MessagePool{
-		Slots: 4, Ready: func(ctx context.Context) error { return ctx.Err() },
+		Slots: 4, Grace: patience, Ready: func(ctx context.Context) error { return ctx.Err() },
 		Handle: func(_ context.Context, m queue.Message) queue.Settlement {
 			mu.Lock()
 			defer mu.Unlock()
 			s := settle(m)
-			if got[string(m.Data)] = m; len(got) == n && s.String() == "done" {
+			if s.String() != "done" {
+				return s
+			}
+			if got[string(m.Data)] = m; len(got) == n {
 				stop()
 			}
 			return s
