@@ -43,24 +43,23 @@ func (s *store) captured() []string {
 	return slices.Sorted(slices.Values(stream.CachedInfo().Config.Subjects))
 }
 
-// received are the messages that Work hands out until n are done, by their text.
+// received are the messages that Work hands out until n different ones are done, by their text.
 func received(t *testing.T, in *queue.Intake, n int, settle func(queue.Message) queue.Settlement) map[string]queue.Message {
 	t.Helper()
 	ctx, stop := context.WithCancel(deadline(t))
 	defer stop()
 	var mu sync.Mutex
-	got, settled := map[string]queue.Message{}, 0
+	got := map[string]queue.Message{}
 	err := in.Work(ctx, queue.MessagePool{
-		Slots: 4, Ready: func(ctx context.Context) error { return ctx.Err() },
+		Slots: 4, Grace: patience, Ready: func(ctx context.Context) error { return ctx.Err() },
 		Handle: func(_ context.Context, m queue.Message) queue.Settlement {
 			mu.Lock()
 			defer mu.Unlock()
 			s := settle(m)
-			got[string(m.Data)] = m
-			if s.String() == "done" {
-				settled++
+			if s.String() != "done" {
+				return s
 			}
-			if settled == n {
+			if got[string(m.Data)] = m; len(got) == n {
 				stop()
 			}
 			return s

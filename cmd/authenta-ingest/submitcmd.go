@@ -208,7 +208,10 @@ func (o submission) handInOne(ctx context.Context, q *queue.Queue, arg string) (
 		return "", err
 	}
 	id, err := q.HandIn(ctx, nil, data)
-	if uri != arg && queue.NotHandedIn(err) {
+	switch {
+	case err != nil && ctx.Err() != nil && !queue.NotHandedIn(err):
+		err = errors.New("stopped; this one may have been handed in, or not")
+	case uri != arg && queue.NotHandedIn(err):
 		err = errors.Join(err, q.TakeBack(context.WithoutCancel(ctx), uri))
 	}
 	return id, err
