@@ -275,3 +275,22 @@ func TestTheSweepRemovesWhatNoJobNeeds(t *testing.T) {
 		t.Errorf("it is told as %q", got)
 	}
 }
+
+// What is kept for the retry of failed jobs is not worth that no more files are taken in.
+func TestABucketThatFillsUpKeepsNothingForRetries(t *testing.T) {
+	t.Parallel()
+	s := newStore(t, func(o *queue.Options) { o.StageBytes = 10_000 })
+	failed, working := stagedSubmission(bytesOf(2000, 1), "file:///in/a.mp4", nil), stagedSubmission(bytesOf(4000, 2), "file:///in/b.mp4", nil)
+	submit(t, s.Queue, failed, queue.AcceptedNew)
+	stop := rejectAll(t, s.Queue, queue.Upload, queue.Timeout)
+	awaitAnswer(t, s.Queue, failed.Drop.ID, "failure timeout")
+	stop()
+	if n, err := queue.Sweep(s.Queue, deadline(t), 0, 0); n != 0 || err != nil {
+		t.Errorf("swept %d with little in the bucket, error %v", n, err)
+	}
+	submit(t, s.Queue, working, queue.AcceptedNew)
+	if n, err := queue.Sweep(s.Queue, deadline(t), 0, 0); n != 1 || err != nil {
+		t.Errorf("swept %d with much in the bucket, want 1; error %v", n, err)
+	}
+	wantStaged(t, s.Queue, string(working.Drop.ID), bytesOf(4000, 2))
+}

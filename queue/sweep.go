@@ -19,7 +19,8 @@ const (
 )
 
 // sweep removes from the staging bucket what a crash has left there, and returns how many objects, and chunks without one, that
-// were. An object whose job is not known, because it was staged without a submission, is left to expire.
+// were. While more than half of the bucket is taken, that goes for what is kept for the retry of failed jobs, too: it must not keep
+// new files from being taken in. An object whose job is not known, because it was staged without a submission, is left to expire.
 func (q *Queue) sweep(ctx context.Context, old, orphaned time.Duration) (n int, err error) {
 	stream, err := q.media.look(ctx, q)
 	if errors.Is(err, ErrNoObject) {
@@ -28,6 +29,11 @@ func (q *Queue) sweep(ctx context.Context, old, orphaned time.Duration) (n int, 
 	if err != nil {
 		return 0, fmt.Errorf("look for the staging bucket: %w", err)
 	}
+	info, err := stream.Info(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("ask how full the staging bucket is: %w", err)
+	}
+	tight := info.Config.MaxBytes > 0 && int64(info.State.Bytes) > info.Config.MaxBytes/2
 	described := map[string]bool{}
 	from := jetstream.OrderedConsumerConfig{FilterSubjects: []string{metaPrefix(q.MediaBucket()) + ">"}}
 	err = q.all(ctx, stream, from, func(msg jetstream.Msg, meta *jetstream.MsgMetadata) error {
@@ -37,7 +43,7 @@ func (q *Queue) sweep(ctx context.Context, old, orphaned time.Duration) (n int, 
 		}
 		o.ID = o.NUID
 		described[o.ID] = true
-		needed, err := q.needed(ctx, o, old, orphaned)
+		needed, err := q.needed(ctx, o, old, orphaned, tight)
 		if err == nil && !needed {
 			n++
 			err = q.unstage(ctx, stream, o)
@@ -51,8 +57,8 @@ func (q *Queue) sweep(ctx context.Context, old, orphaned time.Duration) (n int, 
 	return n + chunks, err
 }
 
-// needed reports whether a staged object may still be asked for.
-func (q *Queue) needed(ctx context.Context, o objectInfo, old, orphaned time.Duration) (bool, error) {
+// needed reports whether a staged object may still be asked for, and is worth its room.
+func (q *Queue) needed(ctx context.Context, o objectInfo, old, orphaned time.Duration, tight bool) (bool, error) {
 	age := time.Since(o.at)
 	if o.job() == "" || age < old {
 		return true, nil
@@ -64,7 +70,7 @@ func (q *Queue) needed(ctx context.Context, o objectInfo, old, orphaned time.Dur
 	case err != nil && r.revision > 0: // damaged
 		return true, nil
 	}
-	return err == nil && r.needsBytes(), err
+	return err == nil && r.needsBytes() && !(tight && r.State == Failed), err
 }
 
 // sweepChunks removes chunks that are part of no object, of one that was never finished or removed by half.
