@@ -22,6 +22,9 @@ const (
 	pastTries = 5
 	// listLate is how late the list may show a record that was made.
 	listLate = 5 * time.Second
+	// copyTime is how long a file waits for a copy of it that may be known to the platform under its own name, while the folders
+	// are scanned.
+	copyTime = 10 * time.Second
 	// pastPatience is after how long it is given up anyway.
 	pastPatience = time.Hour
 )
@@ -77,6 +80,8 @@ func (w *Worker) lookInGaps(ctx context.Context, t *queue.Task) (queue.Settlemen
 	}
 	m := w.past.find(t.Job, gaps)
 	switch {
+	case m == nil && w.past.mayBeACopy(t.Job, gaps) && time.Since(t.QueuedAt) < copyTime:
+		return queue.RetryAfter(time.Second), true
 	case m == nil:
 		return queue.Settlement{}, false
 	case m.Status != authenta.StatusInited:
@@ -241,6 +246,14 @@ func (p *past) find(j queue.Job, gaps []queue.Gap) *authenta.Media {
 		}
 	}
 	return best
+}
+
+// mayBeACopy reports whether there is a record of what seems to be the same content under another name, and its file may not have
+// been taken in again so far. Once that joins the job, its name tells.
+func (p *past) mayBeACopy(j queue.Job, gaps []queue.Gap) bool {
+	unscanned := func(g queue.Gap) bool { return g.CaughtUp.IsZero() }
+	like := func(m authenta.Media) bool { return m.Size == 0 && m.Model == authenta.Model(j.Model) }
+	return slices.ContainsFunc(p.seen[string(j.Digest)[:digestDigits]], like) && slices.ContainsFunc(gaps, unscanned)
 }
 
 // mayBeOf reports whether a record whose name has the job's digest is one of it. Eight digits are little to go by: the size

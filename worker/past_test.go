@@ -60,6 +60,25 @@ func TestWhatThePlatformHasFromBeforeALossIsNotPaidForAgain(t *testing.T) {
 	r.wantPaidOnce(f)
 }
 
+// The list does not tell sizes, and the copy that the record is named after is taken in last.
+func TestACopyThatThePlatformKnowsByAnotherNameIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	path, known := write(t, r.dir+"/a.jpg", "a"), write(t, r.dir+"/b.jpg", "a")
+	m := r.earlier(known, shown("b", "a"), "AC-1", true)
+	r.bereft(time.Time{})
+	f := r.submit(path)
+	r.run()
+	r.await("the list is read", func() bool { return r.Ledger().Total(sandbox.OpList) > 0 })
+	g := r.submit(known)
+	r.wantAnswer(f, "verdict")
+	r.wantAnswer(g, "verdict")
+	if j := r.job(f); j.MediaID != string(m.ID) {
+		t.Errorf("judged by %s, want %s", j.MediaID, m.ID)
+	}
+	r.wantCalls(sandbox.OpPut, 1)
+}
+
 func TestARecordFromBeforeALossThatMayBeGettingItsBytesIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, platform(func(o *sandbox.Options) { o.EventDelay = 200 * time.Millisecond }))
