@@ -121,8 +121,9 @@ func TestTLSWithAnAuthorityOfItsOwnAndAClientCertificate(t *testing.T) {
 		for _, scheme := range []string{"nats", "tls"} { // the server says that it wants TLS, and the client believes it
 			t.Run(name+" "+scheme, func(t *testing.T) {
 				t.Parallel()
-				c.server.URL = scheme + strings.TrimPrefix(e.url(""), "nats")
-				conn, err := queue.Dial(deadline(t), c.server, quiet)
+				server := c.server // both schemes' own
+				server.URL = scheme + strings.TrimPrefix(e.url(""), "nats")
+				conn, err := queue.Dial(deadline(t), server, quiet)
 				if err == nil {
 					t.Cleanup(conn.Close)
 				}
