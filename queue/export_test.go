@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -125,4 +126,14 @@ func AgeNamed(ctx context.Context, q *Queue, host string, n Named, at time.Time)
 		_, _, err = q.publish(ctx, write{subject: q.control.subject(namedKey(host, n)), data: data, last: anySequence})
 	}
 	return err
+}
+
+// Streams are those that media are taken from.
+func (in *Intake) Streams() []string {
+	var names []string
+	for _, s := range in.sources {
+		names = append(names, s.stream)
+	}
+	slices.Sort(names)
+	return names
 }

@@ -86,16 +86,6 @@ func New(o Options) (*Fetcher, error) {
 	return &Fetcher{hosts: hosts, maxSize: o.MaxSize, stall: o.Stall, private: o.Private, transport: newTransport(o)}, nil
 }
 
-// Allowed returns nil if u may be fetched as far as it shows by itself, and otherwise an [*Error] of kind NotAllowed. What
-// its name leads to is not looked up.
-func (f *Fetcher) Allowed(u *url.URL) error {
-	_, err := f.target(u)
-	if err != nil {
-		return &Error{Kind: NotAllowed, URL: Redacted(u.String()), Err: err}
-	}
-	return nil
-}
-
 // Open asks for what a URL points at. Its errors, and those of reading the body, are [*Error]s. The body is read under
 // ctx, and has to be closed.
 func (f *Fetcher) Open(ctx context.Context, rawURL string) (*Body, error) {
