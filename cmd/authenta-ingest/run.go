@@ -120,14 +120,8 @@ func run(ctx context.Context, s settings, o runOptions, stdout, stderr io.Writer
 	if o.sandbox {
 		platform = "sandbox" // wherever it listens this time
 	}
-	q, err := queue.Open(ctx, broker.conn, queue.Options{
-		Namespace: queue.Namespace(s.Namespace), Platform: platform, Replicas: s.Replicas, StageBytes: s.StageBytes.bytes,
-		InFlight: s.InFlight, ResultTTL: s.ResultTTL, Room: broker.room, Log: log, Step: onStep,
-	})
+	q, err := openQueue(ctx, s, platform, broker, log)
 	if err != nil {
-		return stopped(ctx, fmt.Errorf("prepare NATS: %w", err))
-	}
-	if err := q.Persist(ctx, func(ctx context.Context) error { return broker.recover(ctx, q, log) }); err != nil {
 		return stopped(ctx, err)
 	}
 	d, err := newDaemon(s, q, client, append(s.plan().Targets(s.Dirs...), states), log)
@@ -154,6 +148,18 @@ func run(ctx context.Context, s settings, o runOptions, stdout, stderr io.Writer
 	}
 	d.report = newReport(q, o, stdout, stderr, log)
 	return d.run(ctx, o.once)
+}
+
+// openQueue opens the queue, and finds out what was lost of it before anything is done with it.
+func openQueue(ctx context.Context, s settings, platform string, b *broker, log *slog.Logger) (*queue.Queue, error) {
+	q, err := queue.Open(ctx, b.conn, queue.Options{
+		Namespace: queue.Namespace(s.Namespace), Platform: platform, Replicas: s.Replicas, StageBytes: s.StageBytes.bytes,
+		InFlight: s.InFlight, ResultTTL: s.ResultTTL, Room: b.room, Log: log, Step: onStep,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("prepare NATS: %w", err)
+	}
+	return q, q.Persist(ctx, func(ctx context.Context) error { return b.recover(ctx, q, log) })
 }
 
 // newDaemon makes the parts that work on a queue, as far as they are this process's. exclude are folders that are not media's.
