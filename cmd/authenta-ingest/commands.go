@@ -60,8 +60,8 @@ func rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "authenta-ingest",
 		Short: "Has media files judged by Authenta as they arrive, and publishes the verdicts on NATS",
-		Long: `authenta-ingest watches folders for media files, has Authenta's platform judge
-which of them are deepfakes, and publishes the verdicts on NATS.
+		Long: `authenta-ingest watches folders and NATS subjects for media files, has Authenta's
+platform judge which of them are deepfakes, and publishes the verdicts on NATS.
 
 Try it without an account:
 

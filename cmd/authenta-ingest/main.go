@@ -1,5 +1,5 @@
-// Command authenta-ingest watches folders for media files, has Authenta's platform judge them, and publishes the
-// verdicts on NATS.
+// Command authenta-ingest takes media files from folders and NATS subjects, has Authenta's platform judge them, and
+// publishes the verdicts on NATS.
 package main
 
 import (

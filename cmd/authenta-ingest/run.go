@@ -41,7 +41,8 @@ func runCommand() *cobra.Command {
 		Use:   "run [DIR...]",
 		Short: "Watch folders and have what arrives in them judged",
 		Long: `Watch the given folders and those of INGEST_DIRS, have every image and video that
-arrives in them judged, and publish the verdicts on NATS and on standard output.
+arrives in them judged, and publish the verdicts on NATS and on standard output. What
+comes on the NATS subjects of INGEST_SUBJECTS, and by 'submit', is judged, too.
 
 With INGEST_ROLE=watcher files are only taken in, for workers elsewhere; with
 INGEST_ROLE=worker no folders are watched, and what others have taken in is judged.
