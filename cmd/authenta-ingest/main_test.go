@@ -23,6 +23,8 @@ func TestMain(m *testing.M) {
 	switch {
 	case os.Getenv(beTheBroker) != "":
 		os.Exit(brokerMain())
+	case readerMain != nil && os.Getenv("TEST_BE_THE_READER") != "":
+		os.Exit(readerMain())
 	case os.Getenv(beTheProgram) != "":
 		onStep = stepFromEnvironment()
 		hideFolder()
@@ -37,6 +39,9 @@ func TestMain(m *testing.M) {
 	}
 	os.Exit(m.Run())
 }
+
+// readerMain follows a section of a document, where a test can have a machine of its own for that.
+var readerMain func() int
 
 // hideFolder hides what another machine has from the program, where a test can do so.
 var hideFolder = func() {}
