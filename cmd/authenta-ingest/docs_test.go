@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"regexp"
 	"strings"
@@ -11,13 +12,15 @@ import (
 type section struct {
 	Document string
 	Title    string
-	Commands []string // in their order, each with the lines that it goes on in
+	Commands []string          // in their order, each with the lines that it goes on in
+	Programs map[string]string // Go programs that stand there, by the file that a reader would write them to; they are run as well
 }
 
 // documents are those whose commands are run, from the top of the repository.
 var documents = []string{"README.md", "deploy/README.md"}
 
-// sections returns the parts of a document that have commands: the lines of its blocks that are marked as sh.
+// sections returns the parts of a document that have commands, which are the lines of its blocks that are marked as sh, or programs,
+// which are the blocks marked as go.
 func sections(t *testing.T, document string) []section {
 	t.Helper()
 	text, err := os.ReadFile("../../" + document)
@@ -25,7 +28,10 @@ func sections(t *testing.T, document string) []section {
 		t.Fatal(err)
 	}
 	var found []section
-	here, fence, unfinished := section{Document: document}, "", ""
+	begin := func(title string) section {
+		return section{Document: document, Title: title, Programs: map[string]string{}}
+	}
+	here, fence, unfinished, program := begin(""), "", "", ""
 	end := func() {
 		if len(here.Commands) > 0 {
 			found = append(found, here)
@@ -37,7 +43,14 @@ func sections(t *testing.T, document string) []section {
 		case strings.HasPrefix(line, "```") && fence == "":
 			fence = line
 		case strings.HasPrefix(line, "```"):
-			fence = ""
+			if fence == "```go" {
+				dir := fmt.Sprintf("cmd/example%d", len(here.Programs)+1)
+				here.Programs[dir+"/main.go"] = program
+				here.Commands = append(here.Commands, fmt.Sprintf("go build -o %[1]s/example ./%[1]s", dir), dir+"/example")
+			}
+			fence, program = "", ""
+		case fence == "```go":
+			program += line + "\n"
 		case fence == "```sh":
 			line, goesOn := strings.CutSuffix(unfinished+line, "\\")
 			if unfinished = ""; goesOn {
@@ -47,7 +60,7 @@ func sections(t *testing.T, document string) []section {
 			}
 		case fence == "" && strings.HasPrefix(line, "#"):
 			end()
-			here = section{Document: document, Title: strings.TrimLeft(line, "# ")}
+			here = begin(strings.TrimLeft(line, "# "))
 		}
 	}
 	end()

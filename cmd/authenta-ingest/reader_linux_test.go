@@ -84,6 +84,11 @@ func (r *reader) settle(s section) error {
 	if err != nil {
 		return fmt.Errorf("prepare the machine: %w", err)
 	}
+	for path, text := range s.Programs {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o644)); err != nil {
+			return err
+		}
+	}
 	for name, value := range map[string]string{
 		"AUTHENTA_URL": "http://" + sandboxAddr, "AUTHENTA_CLIENT_ID": "...", "AUTHENTA_CLIENT_SECRET": "...", "INGEST_SETTLE": "100ms",
 	} {
@@ -130,9 +135,11 @@ var (
 	sets        = regexp.MustCompile(`^(export )?([A-Z_]+=('[^']*'|\S*)\s*)+$`)
 	assignments = regexp.MustCompile(`^([A-Z_]+=\S+ )*`)
 	runs        = regexp.MustCompile(`^([A-Z_]+=\S+ )*authenta-ingest run\b`)
+	programs    = regexp.MustCompile(`^cmd/example\d+/example$`) // goes on or not; says something in any case
 	goesOn      = regexp.MustCompile(`^nats sub|--follow|--watch`)
-	asksOne     = regexp.MustCompile(`^authenta-ingest (status|pause|resume|retry|submit|verdicts|health)\b|^nats |^curl `)
-	endsWith    = map[string]int{ // exit codes that are not 0
+	asksOne     = regexp.MustCompile(`^authenta-ingest (status|pause|resume|retry|submit|verdicts|health)\b|^nats |^curl |^cmd/example`)
+	others      = regexp.MustCompile(`^(nats |cmd/example)`) // programs that are not ours may end as they like
+	endsWith    = map[string]int{                            // exit codes that are not 0
 		"authenta-ingest retry 5f2a1c09b7d3": 1, // no such job has failed here
 	}
 )
@@ -150,6 +157,7 @@ func (r *reader) do(text string) error {
 		}
 	}
 	c := r.start(foreground(text))
+	c.text = text
 	switch {
 	case runs.MatchString(text) && !strings.Contains(text, "--once"):
 		r.daemon = true
@@ -158,6 +166,12 @@ func (r *reader) do(text string) error {
 	case goesOn.MatchString(text):
 		r.running = append(r.running, c)
 		return r.await(c, func() bool { return c.out.String() != "" || r.feed() != nil })
+	case programs.MatchString(text):
+		err := r.await(c, func() bool { return c.out.String() != "" || r.feed() != nil })
+		if !errors.Is(err, errEnded) {
+			r.running = append(r.running, c)
+			return err
+		}
 	}
 	if err := r.await(c, func() bool { return false }); !errors.Is(err, errEnded) {
 		return err
@@ -170,7 +184,7 @@ func (r *reader) do(text string) error {
 
 // foreground has a command that goes on take the place of its shell, so that an interrupt is its own to answer.
 func foreground(text string) string {
-	if runs.MatchString(text) || goesOn.MatchString(text) {
+	if runs.MatchString(text) || goesOn.MatchString(text) || programs.MatchString(text) {
 		at := assignments.FindStringIndex(text)[1]
 		return text[:at] + "exec " + text[at:]
 	}
@@ -233,7 +247,7 @@ func (r *reader) leave() error {
 			err = errors.Join(err, ended)
 			continue
 		}
-		if code := c.cmd.ProcessState.ExitCode(); code != 0 && !strings.HasPrefix(c.text, "nats ") {
+		if code := c.cmd.ProcessState.ExitCode(); code != 0 && !others.MatchString(c.text) {
 			err = errors.Join(err, fmt.Errorf("%s: exit code %d after Ctrl-C\n%s", c.text, code, c.out.String()))
 		}
 	}
