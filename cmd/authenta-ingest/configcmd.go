@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"reflect"
 	"strings"
 	"text/tabwriter"
@@ -33,7 +32,7 @@ func printSettings(w io.Writer, s settings) error {
 	for _, f := range reflect.VisibleFields(value.Type()) {
 		from := "default"
 		name := f.Tag.Get("envconfig")
-		if _, set := os.LookupEnv(name); set {
+		if isSet(name) {
 			from = "environment"
 		}
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", name, show(value.FieldByIndex(f.Index), f), from, f.Tag.Get("desc"))

@@ -17,6 +17,7 @@ import (
 
 	"github.com/authenta/authenta-ingest/authenta"
 	"github.com/authenta/authenta-ingest/authenta/sandbox"
+	"github.com/authenta/authenta-ingest/cmd/authenta-ingest/monitor"
 	"github.com/authenta/authenta-ingest/queue"
 	"github.com/authenta/authenta-ingest/queue/control"
 	"github.com/authenta/authenta-ingest/queue/embedded"
@@ -90,6 +91,13 @@ var onStep func(point string)
 
 // run builds the parts, lets them work until ctx ends or --once is done, and takes them down in the reverse order.
 func run(ctx context.Context, s settings, o runOptions, stdout, stderr io.Writer, log *slog.Logger) (err error) {
+	told, err := openMonitor(s, o.once, newRegistry(), log)
+	if err != nil {
+		return &exitError{exitFailure, err}
+	}
+	defer told.Close()
+	defer context.AfterFunc(ctx, told.Stopping)()
+	told.Starting("connecting to NATS")
 	states := s.StateDir
 	if o.sandbox { // its jobs and verdicts stay apart from the real ones
 		s.StateDir = sandboxState(s.StateDir)
@@ -148,6 +156,7 @@ func run(ctx context.Context, s settings, o runOptions, stdout, stderr io.Writer
 			"let others see them under the same paths, or set INGEST_STAGE=store", "machine", s.filesAt())
 	}
 	d.report = newReport(q, o, stdout, stderr, log)
+	d.monitor = told
 	return d.run(ctx, o.once)
 }
 
@@ -260,6 +269,7 @@ type daemon struct {
 	room    *room.Room
 	report  *report
 	broker  *broker
+	monitor *monitor.Monitor
 	offers  offers
 	log     *slog.Logger
 }
@@ -287,6 +297,7 @@ func (d *daemon) run(ctx context.Context, once bool) error {
 		return d.broker.run(outlasting, embedded.Care{Redeliver: d.redeliver, Damaged: d.queue.Suspect})
 	})
 
+	d.monitor.Working(d.probes())
 	parts, working := errgroup.WithContext(ctx)
 	part := func(name string, run func(context.Context) error) {
 		parts.Go(func() error {
@@ -316,6 +327,7 @@ func (d *daemon) run(ctx context.Context, once bool) error {
 		part("once", d.untilDone)
 	}
 	err = parts.Wait()
+	d.monitor.Stopping()
 	d.report.catchUp(outlasting)
 	stop()
 	baseErr := base.Wait()

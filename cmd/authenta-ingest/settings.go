@@ -80,6 +80,8 @@ type settings struct {
 	InFlight         int           `envconfig:"INGEST_IN_FLIGHT" default:"100000" desc:"media awaiting a result, at most"`
 	PollTimeout      time.Duration `envconfig:"INGEST_POLL_TIMEOUT" default:"1h" desc:"a result that is not there by then fails the file as 'timeout'"`
 	ResultTTL        time.Duration `envconfig:"INGEST_RESULT_TTL" default:"720h" desc:"how long a verdict answers for the same content"`
+	HTTP             string        `envconfig:"INGEST_HTTP" default:"127.0.0.1:8080" desc:"where health, metrics and the status are served: host:port, such as 0.0.0.0:8080 for other machines too; off for nowhere. Whoever reaches it may read it"`
+	PProf            string        `envconfig:"INGEST_PPROF" desc:"host:port of this machine where Go profiles are served, such as 127.0.0.1:6060"`
 	Drain            time.Duration `envconfig:"INGEST_DRAIN" default:"30s" desc:"time to stop cleanly"`
 	LogLevel         string        `envconfig:"INGEST_LOG_LEVEL" default:"info" desc:"debug, info, warn or error"`
 }
@@ -135,6 +137,9 @@ func trim(list []string) []string {
 	}
 	return kept
 }
+
+// isSet reports whether the environment says something about a setting.
+func isSet(name string) bool { return os.Getenv(name) != "" }
 
 // mistakes collects what is wrong with the settings.
 type mistakes struct {
@@ -218,6 +223,7 @@ func (s settings) check(m *mistakes) {
 	s.checkFilter(m)
 	m.refuse(!validHost(s.Host), "INGEST_HOST", s.Host, "letters, digits, dots, - and _")
 	s.checkNATS(m)
+	s.checkHTTP(m)
 }
 
 // checkReferences notes what is wrong with where messages come from, and what they may refer to.

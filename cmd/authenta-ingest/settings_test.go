@@ -22,6 +22,7 @@ func TestEveryMistakeIsToldAtOnceAndNoSecret(t *testing.T) {
 		"INGEST_MAX_DEPTH": "-1", "INGEST_DONE_SUFFIX": "*.done", "INGEST_FOLLOW_SYMLINKS": "some", "INGEST_POLL_DIRS": "10ms",
 		"INGEST_HOST": "a b", "INGEST_STAGE": "stage", "INGEST_STAGE_BYTES": "1MB",
 		"INGEST_AFTER": "move:" + w.inbox, "INGEST_AFTER_FAIL": "burn", "INGEST_SIDECAR": "..",
+		"INGEST_HTTP": "8080", "INGEST_PPROF": "10.0.0.1:6060",
 	}, "run", w.inbox, filepath.Join(w.inbox, "missing"))
 	if code := p.wait(time.Minute); code != exitUsage {
 		t.Errorf("exit code %d, want %d", code, exitUsage)
@@ -36,6 +37,7 @@ func TestEveryMistakeIsToldAtOnceAndNoSecret(t *testing.T) {
 		`INGEST_FOLLOW_SYMLINKS="some": want true or false`, `INGEST_POLL_DIRS="10ms": want auto, never, or an interval`, "INGEST_HOST=a b: ",
 		"INGEST_AFTER=", "INGEST_AFTER_FAIL=", "INGEST_SIDECAR=",
 		"INGEST_STAGE=stage: want off or store", "INGEST_STAGE_BYTES=1MB: want 10MB or more",
+		"INGEST_HTTP=8080: want host:port", "INGEST_PPROF=10.0.0.1:6060: want host:port of this machine only",
 	} {
 		if strings.Count(said, want) != 1 {
 			t.Errorf("%q is told %d times", want, strings.Count(said, want))

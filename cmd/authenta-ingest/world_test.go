@@ -68,7 +68,7 @@ func newWorld(t *testing.T, o sandbox.Options) *world {
 	w.env = map[string]string{
 		"AUTHENTA_URL": server.URL, "AUTHENTA_CLIENT_ID": o.ClientID, "AUTHENTA_CLIENT_SECRET": o.ClientSecret,
 		"AUTHENTA_MUTATION_RATE": "10000", "AUTHENTA_QUERY_RATE": "10000",
-		"INGEST_STATE_DIR": w.state, "INGEST_NATS_LISTEN": "off", "INGEST_SETTLE": "50ms", "INGEST_SYNC": "always",
+		"INGEST_STATE_DIR": w.state, "INGEST_NATS_LISTEN": "off", "INGEST_HTTP": "off", "INGEST_SETTLE": "50ms", "INGEST_SYNC": "always",
 	}
 	return w
 }

@@ -1,0 +1,101 @@
+package monitor
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/authenta/authenta-ingest/queue/embedded"
+)
+
+// How long whoever is connected may take.
+const (
+	headerTime = 5 * time.Second
+	readTime   = 10 * time.Second
+	writeTime  = 30 * time.Second
+	idleTime   = time.Minute
+)
+
+// maxHeader is how many bytes the head of a request may have.
+const maxHeader = 16 << 10
+
+// closeTime is how long answers that are being written may take when the server ends.
+const closeTime = time.Second
+
+// A server serves one address.
+type server struct {
+	http *http.Server
+	done chan struct{} // closed when it no longer serves
+}
+
+// Serve listens on host:port, and serves health, readiness, status and metrics there until Close. It returns the address,
+// which is another if the port is 0.
+func (m *Monitor) Serve(address string) (string, error) {
+	return m.serve(address, m.pages(), writeTime)
+}
+
+// ServeProfiles listens on host:port, and serves profiles of the process there until Close.
+func (m *Monitor) ServeProfiles(address string) error {
+	_, err := m.serve(address, profiles(), 0) // a profile takes as long as it is asked to
+	return err
+}
+
+// serve listens and serves. An answer may take for a time; 0: any. What is open to this machine only is served only to those
+// who ask for it by such a name.
+func (m *Monitor) serve(address string, h http.Handler, answer time.Duration) (string, error) {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return "", err
+	}
+	if a, ok := l.Addr().(*net.TCPAddr); ok && a.IP.IsLoopback() {
+		h = onlyHere(h)
+	}
+	s := &server{done: make(chan struct{}), http: &http.Server{
+		Handler: h, ReadHeaderTimeout: headerTime, ReadTimeout: readTime, WriteTimeout: answer, IdleTimeout: idleTime,
+		MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(m.o.Log.Handler(), slog.LevelDebug),
+	}}
+	m.mu.Lock()
+	m.servers = append(m.servers, s)
+	m.mu.Unlock()
+	go func() {
+		defer close(s.done)
+		if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			m.o.Log.Error("nothing is served any more", "address", address, "error", err)
+		}
+	}()
+	return l.Addr().String(), nil
+}
+
+// close lets answers that are being written be finished, for a moment, and waits until nothing is served any more.
+func (s *server) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
+	defer cancel()
+	if s.http.Shutdown(ctx) != nil {
+		_ = s.http.Close() // whoever is too slow is cut off
+	}
+	<-s.done
+}
+
+// onlyHere refuses requests that name another host than this machine. A web page could otherwise read what it likes: its
+// author has the page's own name lead to 127.0.0.1, and the visitor's browser does the rest.
+func onlyHere(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Host != "" && !embedded.Loopback(hostname(r.Host)) {
+			http.Error(w, "this address is for requests to localhost only: ask for it by that name", http.StatusMisdirectedRequest)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+// hostname is the host of a request without its port.
+func hostname(host string) string {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	return strings.ToLower(strings.Trim(host, "[]"))
+}
