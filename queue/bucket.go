@@ -81,8 +81,8 @@ func (b *Bucket) Remove(ctx context.Context, key string) error {
 func (b *Bucket) Follow(ctx context.Context, receive func(*Entry)) error {
 	return b.q.read(ctx, b.stream.CachedInfo().Config.Name, jetstream.OrderedConsumerConfig{
 		DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy,
-	}, func(msg jetstream.Msg, sequence uint64) {
-		e := &Entry{Key: strings.TrimPrefix(msg.Subject(), b.subject("")), Data: msg.Data(), Revision: sequence}
+	}, func(msg jetstream.Msg, at *jetstream.MsgMetadata) {
+		e := &Entry{Key: strings.TrimPrefix(msg.Subject(), b.subject("")), Data: msg.Data(), Revision: at.Sequence.Stream}
 		receive(e)
 	}, func() { receive(nil) })
 }

@@ -41,16 +41,25 @@ func (q *Queue) Follow(ctx context.Context, from Position, r Reader) error {
 }
 
 func follow[T any](ctx context.Context, q *Queue, name string, from uint64, receive func(T, []byte, uint64)) error {
-	return q.read(ctx, q.ns.name(name), jetstream.OrderedConsumerConfig{
-		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from + 1,
-	}, func(msg jetstream.Msg, sequence uint64) {
-		var v T
-		if err := json.Unmarshal(msg.Data(), &v); err != nil { // somebody else's; it must not hide what comes after it
-			q.Log.Warn("a message is passed over", "subject", msg.Subject(), "error", err)
-			return
+	return q.read(ctx, q.ns.name(name), behind(from), func(msg jetstream.Msg, at *jetstream.MsgMetadata) {
+		if v, ok := decodeMessage[T](q, msg); ok {
+			receive(v, msg.Data(), at.Sequence.Stream)
 		}
-		receive(v, msg.Data(), sequence)
 	}, func() {})
+}
+
+// behind is a reading that begins behind a place in a stream.
+func behind(sequence uint64) jetstream.OrderedConsumerConfig {
+	return jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: sequence + 1}
+}
+
+// decodeMessage reads a terminal message. One that is somebody else's is passed over: it must not hide what comes after it.
+func decodeMessage[T any](q *Queue, msg jetstream.Msg) (v T, ok bool) {
+	if err := json.Unmarshal(msg.Data(), &v); err != nil {
+		q.Log.Warn("a message is passed over", "subject", msg.Subject(), "error", err)
+		return v, false
+	}
+	return v, true
 }
 
 // RecentFailures returns the last failures, at most n, newest first.
@@ -83,45 +92,4 @@ func appendFailure(ctx context.Context, to []Failure, s jetstream.Stream, seq ui
 		to = append(to, f)
 	}
 	return to, nil
-}
-
-// read hands over a stream's messages in their order until ctx ends. caughtUp is called once, when those are handed over
-// that were there at the beginning.
-func (q *Queue) read(ctx context.Context, stream string, from jetstream.OrderedConsumerConfig, receive func(jetstream.Msg, uint64), caughtUp func()) error {
-	var c jetstream.Consumer
-	err := q.Persist(ctx, func(ctx context.Context) (err error) {
-		c, err = q.js.OrderedConsumer(ctx, stream, from)
-		return unplaced(err)
-	})
-	if ctx.Err() != nil {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("read stream %s: %w", stream, err)
-	}
-	behind := c.CachedInfo().NumPending
-	messages, err := c.Messages(jetstream.PullHeartbeat(pulse))
-	if err != nil {
-		return fmt.Errorf("read stream %s: %w", stream, err)
-	}
-	defer messages.Stop()
-	for caught := false; ; {
-		if !caught && behind == 0 {
-			caught = true
-			caughtUp()
-		}
-		msg, err := messages.Next(jetstream.NextContext(ctx))
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("read stream %s: %w", stream, err)
-		}
-		meta, err := msg.Metadata()
-		if err != nil {
-			return fmt.Errorf("read stream %s: %w", stream, err)
-		}
-		behind = min(behind, meta.NumPending)
-		receive(msg, meta.Sequence.Stream)
-	}
 }

@@ -294,15 +294,11 @@ func (q *Queue) all(ctx context.Context, s jetstream.Stream, from jetstream.Orde
 	reading, done := context.WithCancel(ctx)
 	defer done()
 	var failed error
-	err := q.read(reading, s.CachedInfo().Config.Name, from, func(msg jetstream.Msg, _ uint64) {
+	err := q.read(reading, s.CachedInfo().Config.Name, from, func(msg jetstream.Msg, at *jetstream.MsgMetadata) {
 		if failed != nil || reading.Err() != nil {
 			return
 		}
-		meta, err := msg.Metadata()
-		if err == nil {
-			err = receive(msg, meta)
-		}
-		if failed = err; failed != nil {
+		if failed = receive(msg, at); failed != nil {
 			done()
 		}
 	}, done)

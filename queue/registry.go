@@ -158,7 +158,7 @@ func markOf(k FileKey, h nats.Header) FileMark {
 func (r *Registry) Follow(ctx context.Context, receive func(FileMark), caughtUp func()) error {
 	return r.q.read(ctx, r.q.files.CachedInfo().Config.Name, jetstream.OrderedConsumerConfig{
 		FilterSubjects: []string{r.subject("*")}, HeadersOnly: true,
-	}, func(msg jetstream.Msg, _ uint64) {
+	}, func(msg jetstream.Msg, _ *jetstream.MsgMetadata) {
 		var k FileKey
 		if n, err := hex.Decode(k[:], []byte(lastToken(msg.Subject()))); err == nil && n == len(k) {
 			receive(markOf(k, msg.Headers()))
