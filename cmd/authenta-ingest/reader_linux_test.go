@@ -75,7 +75,7 @@ func (r *reader) settle(s section) error {
 	}
 	hosts, program := filepath.Join(r.home, "hosts"), filepath.Join(r.home, "bin", "authenta-ingest")
 	err = errors.Join(
-		linkUp(), syscall.Mount("tmpfs", "/srv", "tmpfs", 0, ""), os.MkdirAll("/srv/inbox", 0o755), os.MkdirAll("/srv/media/3", 0o755),
+		linkUp(), r.own("/srv", "/srv/inbox", "/srv/media/3"), r.own("/var/lib", "/var/lib/authenta-ingest"), r.cover("/etc"), r.cover("/usr/local"), r.standIns(),
 		os.MkdirAll(filepath.Join(r.home, "inbox"), 0o755), os.MkdirAll(filepath.Dir(program), 0o755),
 		os.WriteFile(program, fmt.Appendf(nil, "#!/bin/sh\nunset %s\n%s=1 exec %s \"$@\"\n", beTheReader, beTheProgram, self), 0o755),
 		os.WriteFile(hosts, []byte("127.0.0.1 localhost first n1 n2 n3\n"), 0o644), syscall.Mount(hosts, "/etc/hosts", "", syscall.MS_BIND, ""),
@@ -103,6 +103,32 @@ func (r *reader) settle(s section) error {
 		r.startQuorum(self)
 	}
 	return nil
+}
+
+// own has a folder be the reader's alone, with these below it and nothing else.
+func (r *reader) own(dir string, below ...string) error {
+	err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "")
+	for _, d := range below {
+		err = errors.Join(err, os.MkdirAll(d, 0o755))
+	}
+	return err
+}
+
+// cover keeps from everybody else what the reader writes into a folder.
+func (r *reader) cover(dir string) error {
+	over := filepath.Join(r.home, "over", dir)
+	upper, work := filepath.Join(over, "upper"), filepath.Join(over, "work")
+	err := errors.Join(os.MkdirAll(over, 0o755), r.own(over, upper, work))
+	return errors.Join(err, syscall.Mount("overlay", dir, "overlay", 0, fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s", dir, upper, work)))
+}
+
+// standIns take the place of what no test can have: they say what they were told, and do nothing.
+func (r *reader) standIns() error {
+	err := os.MkdirAll(filepath.Join(r.home, "bin"), 0o755)
+	for _, name := range []string{"docker", "kubectl", "systemctl", "journalctl"} {
+		err = errors.Join(err, os.WriteFile(filepath.Join(r.home, "bin", name), []byte("#!/bin/sh\necho \"$0 $*\"\n"), 0o755))
+	}
+	return errors.Join(err, os.WriteFile(filepath.Join(r.home, "bin", "sudo"), []byte("#!/bin/sh\nexec \"$@\"\n"), 0o755))
 }
 
 // linkUp brings the loopback interface up.
