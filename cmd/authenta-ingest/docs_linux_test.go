@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -72,7 +71,7 @@ func follow(t *testing.T, s section) {
 	reader.Dir = clone(t, home)
 	reader.Stdin = bytes.NewReader(order)
 	reader.Env = append(goEnvironment(t), beTheReader+"=1", "HOME="+home, "LANG=C.UTF-8",
-		"PATH="+strings.Join([]string{filepath.Join(home, "bin"), filepath.Join(home, "go", "bin"), filepath.Join(runtime.GOROOT(), "bin"), os.Getenv("PATH")}, ":"))
+		"PATH="+strings.Join([]string{filepath.Join(home, "bin"), filepath.Join(home, "go", "bin"), os.Getenv("PATH")}, ":"))
 	out, err := reader.CombinedOutput()
 	if err != nil {
 		t.Error(err)
@@ -111,7 +110,7 @@ func goEnvironment(t *testing.T) []string {
 	t.Helper()
 	env := []string{"CGO_ENABLED=0", "GOPROXY=off", "GOTOOLCHAIN=local"}
 	for _, name := range []string{"GOCACHE", "GOMODCACHE"} {
-		out, err := exec.Command(filepath.Join(runtime.GOROOT(), "bin", "go"), "env", name).Output()
+		out, err := exec.Command("go", "env", name).Output()
 		if err != nil {
 			t.Fatal(err)
 		}
