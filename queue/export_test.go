@@ -38,6 +38,7 @@ var (
 
 	VerdictOf = Job.verdict
 	FailureOf = Job.failure
+	SizeOf    = Job.size
 
 	ErrNoJob     = errNoJob
 	CheckVersion = checkVersion

@@ -23,6 +23,7 @@ func goldenJob() queue.Job {
 		Drops: []queue.Drop{{
 			ID: "0123456789abcdef01234567", URI: "file:///srv/inbox/clip.mp4", Name: "clip.mp4", Meta: meta("case", "7 & 8"),
 			File:     queue.FileID{Device: 1, Inode: 2, Size: 1048576, ModTime: t1},
+			Trace:    queue.Trace{Parent: parentA, State: "vendor=1"},
 			QueuedAt: time.Date(2026, 1, 2, 8, 34, 5, 0, time.FixedZone("", 5*3600+1800)),
 		}},
 		MediaID: "692f406f9f68d4b70080bb80", Abandoned: []string{"692f406f9f68d4b70080bb7f"}, Attempts: 2,

@@ -15,6 +15,7 @@ import (
 type Message struct {
 	ID     DropID // of the drop that it is. On <ns>-intake, that name and the sequence, which the publisher is told
 	URI    string // what stands for the place of media that the message itself holds
+	Trace  Trace  // that its headers bring
 	Header nats.Header
 	Data   []byte
 	At     time.Time // when it was published
@@ -152,9 +153,9 @@ func message(prefix string, msg jetstream.Msg) (Message, error) {
 		return Message{}, err
 	}
 	return Message{
-		ID:     messageID(prefix, meta.Sequence.Stream),
-		URI:    fmt.Sprintf("nats-message://%s/%d", meta.Stream, meta.Sequence.Stream),
-		Header: msg.Headers(), Data: msg.Data(), At: meta.Timestamp.UTC(), Tries: int(meta.NumDelivered),
+		ID:    messageID(prefix, meta.Sequence.Stream),
+		URI:   fmt.Sprintf("nats-message://%s/%d", meta.Stream, meta.Sequence.Stream),
+		Trace: TraceFrom(msg.Headers()), Header: msg.Headers(), Data: msg.Data(), At: meta.Timestamp.UTC(), Tries: int(meta.NumDelivered),
 	}, nil
 }
 

@@ -40,6 +40,7 @@ type Drop struct {
 	With     []DropID  `json:"with,omitempty"`   // the drops of the same arrival under other models
 	Staged   string    `json:"staged,omitempty"` // the object of the staging bucket that has its bytes; empty: they are at URI only
 	File     FileID    `json:"file"`             // the version that was hashed
+	Trace    Trace     `json:"trace,omitzero"`   // where it came from, in the trace of whoever handed it in
 	QueuedAt time.Time `json:"queued_at"`
 }
 
@@ -107,7 +108,7 @@ const (
 func (j Job) size() int {
 	n := 0
 	for _, d := range j.Drops {
-		n += 300 + len(d.URI) + len(d.Name) + len(d.Staged) + len(d.Host)
+		n += 300 + len(d.URI) + len(d.Name) + len(d.Staged) + len(d.Host) + len(d.Trace.Parent) + len(d.Trace.State)
 		for k, v := range d.Meta {
 			n += len(k) + len(v) + 6
 		}

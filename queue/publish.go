@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 	"time"
@@ -29,6 +30,7 @@ type write struct {
 	state    State         // of the job whose record it is, for those who read headers only; empty: it is none
 	file     string        // the mark of the file whose entry it is, likewise
 	replaces bool          // what was on the subject goes
+	trace    Trace         // for those who read it
 	group    *group        // with which it may go together with others; nil: it goes alone
 }
 
@@ -56,6 +58,7 @@ func (w write) msg() *nats.Msg {
 	if w.file != "" {
 		m.Header.Set(fileHeader, w.file)
 	}
+	maps.Copy(m.Header, w.trace.Header())
 	if w.replaces {
 		m.Header.Set(jetstream.MsgRollup, jetstream.MsgRollupSubject)
 	}

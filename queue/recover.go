@@ -139,17 +139,18 @@ func (r *recovery) lookForTheNewest(ctx context.Context) error {
 
 // restore writes into the ledger what was answered after its newest record.
 func (r *recovery) restore(ctx context.Context) error {
-	err := readFrom(ctx, r.q, "failures", r.ledger, func(f Failure) error { return r.restoreJob(ctx, f.job()) })
+	err := readFrom(ctx, r.q, "failures", r.ledger, func(f Failure, t Trace) error { return r.restoreJob(ctx, f.job(), t) })
 	if err != nil {
 		return err
 	}
-	return readFrom(ctx, r.q, "verdicts", r.ledger, func(v Verdict) error { return r.restoreJob(ctx, v.job()) })
+	return readFrom(ctx, r.q, "verdicts", r.ledger, func(v Verdict, t Trace) error { return r.restoreJob(ctx, v.job(), t) })
 }
 
-func (r *recovery) restoreJob(ctx context.Context, answered Job) error {
+func (r *recovery) restoreJob(ctx context.Context, answered Job, t Trace) error {
 	if !answered.Digest.Valid() || !answered.Model.Valid() {
 		return nil // no job was made of it
 	}
+	answered.Drops[0].Trace = t
 	was, err := r.q.load(ctx, answered.Key)
 	if err != nil && !errors.Is(err, errNoJob) {
 		return err
@@ -297,8 +298,8 @@ func (r *recovery) announce(ctx context.Context) error {
 		return nil
 	}
 	err := errors.Join(
-		readFrom(ctx, r.q, "verdicts", tail(r.verdicts), func(v Verdict) error { return say(v.Head) }),
-		readFrom(ctx, r.q, "failures", tail(r.failures), func(f Failure) error { return say(f.Head) }),
+		readFrom(ctx, r.q, "verdicts", tail(r.verdicts), func(v Verdict, _ Trace) error { return say(v.Head) }),
+		readFrom(ctx, r.q, "failures", tail(r.failures), func(f Failure, _ Trace) error { return say(f.Head) }),
 	)
 	for _, key := range r.ended {
 		if err != nil {
@@ -379,7 +380,7 @@ func (r *recovery) dropOrphan(ctx context.Context, key JobKey, subject string) e
 }
 
 // readFrom hands over the messages of a stream that were stored after a time.
-func readFrom[T any](ctx context.Context, q *Queue, name string, after time.Time, receive func(T) error) error {
+func readFrom[T any](ctx context.Context, q *Queue, name string, after time.Time, receive func(T, Trace) error) error {
 	s, err := q.js.Stream(ctx, q.ns.name(name))
 	if err != nil {
 		return err
@@ -389,7 +390,7 @@ func readFrom[T any](ctx context.Context, q *Queue, name string, after time.Time
 		if json.Unmarshal(msg.Data(), &v) != nil {
 			return nil
 		}
-		return receive(v)
+		return receive(v, TraceFrom(msg.Headers()))
 	})
 }
 

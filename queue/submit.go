@@ -334,10 +334,10 @@ func (q *Queue) announce(ctx context.Context, j Job) error {
 // answer publishes an ended job's answer to one drop.
 func (q *Queue) answer(ctx context.Context, j Job, d Drop, cached bool) error {
 	if j.State == Failed {
-		return q.publishFailure(ctx, j.failure(d))
+		return q.publishFailure(ctx, d, j.failure(d))
 	}
 	v := j.verdict(d, q.Platform, cached)
-	return q.publishTerminal(ctx, q.ns.subject("verdicts", string(v.Model), string(v.Outcome)), v.ID, v)
+	return q.publishTerminal(ctx, q.ns.subject("verdicts", string(v.Model), string(v.Outcome)), d, v)
 }
 
 // Refuse answers a drop that no job can be made of: no media, or nothing that can be read.
@@ -345,7 +345,7 @@ func (q *Queue) Refuse(ctx context.Context, d Drop, contentType string, f Fault)
 	j := Job{State: Failed, Size: d.File.Size, ContentType: contentType, Fault: &f, EndedAt: time.Now().UTC()}
 	message, err := q.message(j, d)
 	if err == nil {
-		err = q.publishFailure(ctx, j.failure(d))
+		err = q.publishFailure(ctx, d, j.failure(d))
 	}
 	if err != nil {
 		return Answer{}, fmt.Errorf("refuse %s as %s: %w", d.URI, f.Reason, err)
@@ -353,18 +353,20 @@ func (q *Queue) Refuse(ctx context.Context, d Drop, contentType string, f Fault)
 	return Answer{Failed: true, Message: message}, nil
 }
 
-func (q *Queue) publishFailure(ctx context.Context, f Failure) error {
+func (q *Queue) publishFailure(ctx context.Context, d Drop, f Failure) error {
 	model := string(f.Model)
 	if model == "" {
 		model = noModel
 	}
-	return q.publishTerminal(ctx, q.ns.subject("failures", model, string(f.Reason)), f.ID, f)
+	return q.publishTerminal(ctx, q.ns.subject("failures", model, string(f.Reason)), d, f)
 }
 
-func (q *Queue) publishTerminal(ctx context.Context, subject string, id DropID, message any) error {
+// publishTerminal publishes the answer to a drop, which goes on with the drop's trace.
+func (q *Queue) publishTerminal(ctx context.Context, subject string, d Drop, message any) error {
 	data, err := encode(message)
 	if err == nil {
-		_, _, err = q.publish(ctx, write{subject: subject, data: data, id: string(id), last: anySequence})
+		ctx = d.Trace.Continue(ctx)
+		_, _, err = q.publish(ctx, write{subject: subject, data: data, id: string(d.ID), last: anySequence, trace: TraceOf(ctx)})
 	}
 	return err
 }

@@ -207,7 +207,7 @@ func (o submission) handInOne(ctx context.Context, q *queue.Queue, arg string) (
 	if err != nil {
 		return "", err
 	}
-	id, err := q.HandIn(ctx, nil, data)
+	id, err := q.HandIn(ctx, callersTrace().Header(), data)
 	switch {
 	case err != nil && ctx.Err() != nil && !queue.NotHandedIn(err):
 		err = errors.New("stopped; this one may have been handed in, or not")

@@ -105,7 +105,8 @@ func drop(m queue.Message, req request) queue.Drop {
 		uri = Shown(req.uri)
 	}
 	return queue.Drop{
-		ID: m.ID, URI: uri, Name: req.displayName(m.ID), Meta: req.meta, File: queue.FileID{Size: int64(len(m.Data)), ModTime: m.At}, QueuedAt: time.Now().UTC(),
+		ID: m.ID, URI: uri, Name: req.displayName(m.ID), Meta: req.meta, File: queue.FileID{Size: int64(len(m.Data)), ModTime: m.At},
+		Trace: m.Trace, QueuedAt: time.Now().UTC(),
 	}
 }
 
