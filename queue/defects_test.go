@@ -476,3 +476,19 @@ func TestDepthsCountWhatWasAcceptedBefore(t *testing.T) {
 		}
 	}
 }
+
+// In a record, a < takes six bytes. As many drops join as it has room for, and the next is told so, before the broker has to refuse
+// a message that is too large for it.
+func TestARecordIsFullBeforeItIsTooLargeForAMessage(t *testing.T) {
+	t.Parallel()
+	q := openQueue(t, dial(t, newExternal(t).url(""))) // the embedded server takes larger messages than others do
+	joined, err := 0, error(nil)
+	for ; joined < queue.MaxDrops && err == nil; joined++ {
+		sub := submission("a", fmt.Sprintf("/in/%d%s.mp4", joined, strings.Repeat("&", 4000)))
+		sub.Drop.Name = strings.Repeat("<", 1000)
+		_, err = q.Submit(deadline(t), sub)
+	}
+	if !errors.Is(err, queue.ErrCrowded) || joined < 10 {
+		t.Errorf("drop %d: %v, want %v", joined, err, queue.ErrCrowded)
+	}
+}

@@ -38,7 +38,7 @@ var (
 
 	VerdictOf = Job.verdict
 	FailureOf = Job.failure
-	SizeOf    = Job.size
+	Admit     = Job.admit
 
 	ErrNoJob     = errNoJob
 	CheckVersion = checkVersion

@@ -104,16 +104,42 @@ const (
 	maxRecord    = 512 << 10 // bytes of its drops
 )
 
-// size is about what the job's drops take in a record.
-func (j Job) size() int {
-	n := 0
+// fits reports whether a record has room for the job's drops, as it is written.
+func (j Job) fits() bool {
+	most := 0
 	for _, d := range j.Drops {
-		n += 300 + len(d.URI) + len(d.Name) + len(d.Staged) + len(d.Host) + len(d.Trace.Parent) + len(d.Trace.State)
-		for k, v := range d.Meta {
-			n += len(k) + len(v) + 6
+		most += d.mostSize()
+	}
+	if most <= maxRecord {
+		return true
+	}
+	data, err := json.Marshal(j.Drops)
+	return err == nil && len(data) <= maxRecord
+}
+
+// mostSize is more than what the drop takes in a record.
+func (d Drop) mostSize() int {
+	n := len(d.URI) + len(d.Name) + len(d.Staged) + len(d.Host) + len(d.Trace.Parent) + len(d.Trace.State)
+	for k, v := range d.Meta {
+		n += len(k) + len(v) + 6
+	}
+	for _, id := range d.With {
+		n += len(id) + 3
+	}
+	return 600 + 6*n // no byte takes more than the six of \u003c
+}
+
+// admit returns the job with one drop more, by the event that brings it. Where the record has no room for the drop, it is tried
+// without its trace.
+func (j Job) admit(d Drop, by func(Drop) Event) (Job, bool) {
+	plain := d
+	plain.Trace = Trace{}
+	for _, d := range []Drop{d, plain} {
+		if next, err := j.Next(by(d)); err == nil && next.fits() {
+			return next, true
 		}
 	}
-	return n
+	return j, false
 }
 
 // underWay reports whether a call to the platform may be under way, or have ended without an answer.

@@ -39,8 +39,9 @@ func (s Submission) check() error {
 	if !s.Digest.Valid() || !s.Model.Valid() || s.Drop.ID == "" {
 		return fmt.Errorf("digest %q, model %q, drop %q: not what a job can be made of", s.Digest, s.Model, s.Drop.ID)
 	}
-	if n := (Job{Drops: []Drop{s.Drop}}).size(); n > maxRecord {
-		return fmt.Errorf("its address, name and meta take %d bytes, and %d is the most", n, maxRecord)
+	s.Drop.Trace = Trace{} // bounded, and no reason to refuse a drop
+	if !(Job{Drops: []Drop{s.Drop}}).fits() {
+		return fmt.Errorf("its address, name and meta take more than %d bytes, which is the most", maxRecord)
 	}
 	return nil
 }
@@ -143,8 +144,8 @@ func (q *Queue) submitTo(ctx context.Context, key JobKey, s *Submission) (Accept
 		if err := q.stageJoined(ctx, r.Job, s); err != nil {
 			return "", err
 		}
-		next, err := r.Next(Joined{s.Drop})
-		if err != nil || next.size() > maxRecord {
+		next, ok := r.admit(s.Drop, func(d Drop) Event { return Joined{d} })
+		if !ok {
 			return "", ErrCrowded
 		}
 		if r, err = q.store(ctx, next, r.revision); err != nil {
@@ -183,7 +184,7 @@ func (q *Queue) submitEnded(ctx context.Context, r record, s *Submission) (Accep
 	d, was := s.Drop, r.Job
 	known, stale := r.waits(d.ID), time.Since(r.EndedAt) > q.ResultTTL
 	if known || !stale && !(r.State == Failed && r.Fault.Reason.retriedByDrop()) {
-		if next, err := r.Next(Shared{d}); err == nil && !known && next.size() <= maxRecord {
+		if next, ok := r.admit(d, func(d Drop) Event { return Shared{d} }); ok && !known {
 			stored, err := q.store(ctx, next, r.revision)
 			if err != nil {
 				return "", err

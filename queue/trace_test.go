@@ -223,23 +223,46 @@ func TestNothingIsDecidedByATrace(t *testing.T) {
 	wantAnsweredIn(t, s.Queue, b.Drop.ID, queue.Trace{})
 }
 
-func TestTheTracesOfAFullRecordFitIt(t *testing.T) {
+func TestAHundredTracesFitARecord(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
-	first := submission("a", "/in/0")
-	submit(t, s.Queue, first, queue.AcceptedNew)
-	j := jobOf(t, s.Queue, first)
-	full := j.Job
-	full.Drops = nil
 	for i := range queue.MaxDrops {
-		d := first.Drop
-		d.ID, d.Trace = queue.DropID(fmt.Sprint("drop-", i)), queue.Trace{Parent: parentA, State: stateOf(512)}
-		full.Drops = append(full.Drops, d)
+		sub := submission("a", fmt.Sprintf("/in/%d", i))
+		sub.Drop.Trace = queue.Trace{Parent: parentA, State: stateOf(512)}
+		want := queue.AcceptedJoined
+		if i == 0 {
+			want = queue.AcceptedNew
+		}
+		submit(t, s.Queue, sub, want)
 	}
-	if _, err := queue.Store(s.Queue, deadline(t), full, j.Revision()); err != nil {
-		t.Error(err)
+	for _, d := range jobOf(t, s.Queue, submission("a", "/in/0")).Drops {
+		if d.Trace.State != stateOf(512) {
+			t.Fatalf("%s has lost its trace: %+v", d.URI, d.Trace)
+		}
 	}
-	if size := queue.SizeOf(full); size < queue.MaxDrops*(len(parentA)+512) {
-		t.Errorf("traces are not counted: the drops take %d bytes", size)
+}
+
+func TestADropThatARecordHasNoRoomForComesWithoutItsTraceBeforeItIsTurnedAway(t *testing.T) {
+	t.Parallel()
+	joined := func(d queue.Drop) queue.Event { return queue.Joined{Drop: d} }
+	sized := func(bytes int) queue.Drop { // of about so many in a record
+		return queue.Drop{ID: "x", URI: "file:///in/x", Name: strings.Repeat("x", bytes)}
+	}
+	job := queue.Job{State: queue.Queued, Drops: []queue.Drop{sized(256 << 10)}}
+	for _, c := range []struct {
+		name            string
+		bytes           int
+		admitted, trace bool
+	}{
+		{"small", 1000, true, true},
+		{"as large as there is room", 256<<10 - 600, true, false},
+		{"too large", 256 << 10, false, false},
+	} {
+		d := sized(c.bytes)
+		d.Trace = queue.Trace{Parent: parentA, State: stateOf(512)}
+		next, ok := queue.Admit(job, d, joined)
+		if ok != c.admitted || ok && (next.Drops[1].Trace == d.Trace) != c.trace {
+			t.Errorf("%s: admitted %t, of %d drops", c.name, ok, len(next.Drops))
+		}
 	}
 }
