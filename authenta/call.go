@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"time"
 )
 
 // A call is one request to the API, which has one resource: /api/media, or one record of it.
@@ -37,13 +38,17 @@ func (c *Client) do(ctx context.Context, k call, decode func(body []byte) error)
 		return &Error{Op: k.op, Media: k.media, Kind: KindUnauthenticated, Err: err}
 	}
 	var sent trace
+	began := time.Now()
 	e := c.attempt(ctx, k, keys, &sent, decode)
+	if e != nil {
+		e.Op, e.Media = k.op, k.media
+		e.Code, e.Message = clean(e.Code, keys.keys()...), clean(e.Message, keys.keys()...)
+		e.MaybeDone = k.mutation() && e.Kind == KindUnavailable && sent.maybe()
+	}
+	c.observe(k.op, began, e, 0)
 	if e == nil {
 		return nil
 	}
-	e.Op, e.Media = k.op, k.media
-	e.Code, e.Message = clean(e.Code, keys.keys()...), clean(e.Message, keys.keys()...)
-	e.MaybeDone = k.mutation() && e.Kind == KindUnavailable && sent.maybe()
 	return e
 }
 

@@ -52,6 +52,10 @@ type Options struct {
 
 	// AnswerTimeout is how long storage may take to answer after the last byte was handed to the network.
 	AnswerTimeout time.Duration
+
+	// Observe, if set, is told of each call once, when it has ended and before its method returns. It must be safe for
+	// concurrent use, and not block.
+	Observe func(Call)
 }
 
 // A Client calls the Media API. It is safe for concurrent use, starts nothing and has nothing to close.
@@ -64,6 +68,7 @@ type Client struct {
 	timeout     time.Duration
 	stall       time.Duration
 	answer      time.Duration
+	observer    func(Call)
 	http1       atomic.Bool // the platform's last answer came over HTTP/1
 }
 
@@ -99,6 +104,7 @@ func New(o Options) (*Client, error) {
 		timeout:     cmp.Or(o.Timeout, DefaultTimeout),
 		stall:       cmp.Or(o.Stall, DefaultStall),
 		answer:      cmp.Or(o.AnswerTimeout, DefaultAnswerTimeout),
+		observer:    o.Observe,
 	}, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"time"
 )
 
 // An Upload says where a file goes, and what was declared of it when its record was made: storage insists on both.
@@ -27,13 +28,19 @@ type Upload struct {
 // nothing is there: storage never keeps part of an object.
 func (c *Client) Upload(ctx context.Context, u Upload, f *os.File) error {
 	e := c.checkUpload(ctx, u, f)
-	if e == nil {
+	unfit, began := e != nil, time.Now()
+	if !unfit {
 		e = c.send(ctx, u, f)
+	}
+	if e != nil {
+		e.Op, e.Media = OpUpload, u.ID
+	}
+	if !unfit {
+		c.observe(OpUpload, began, e, u.Size)
 	}
 	if e == nil {
 		return nil
 	}
-	e.Op, e.Media = OpUpload, u.ID
 	return e
 }
 

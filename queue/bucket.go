@@ -65,14 +65,14 @@ func (b *Bucket) Put(ctx context.Context, key string, data []byte, over uint64) 
 // Announce writes a record over whatever is there, once, without trying again. The record goes by itself after ttl,
 // which is in whole seconds, unless it is announced again.
 func (b *Bucket) Announce(ctx context.Context, key string, data []byte, ttl time.Duration) error {
-	_, err := b.q.publishOnce(ctx, write{subject: b.subject(key), data: data, last: anySequence, ttl: ttl})
+	_, _, err := b.q.publishOnce(ctx, write{subject: b.subject(key), data: data, last: anySequence, ttl: ttl})
 	return err
 }
 
 // Remove takes a record away, once, without trying again.
 func (b *Bucket) Remove(ctx context.Context, key string) error {
 	w := write{subject: b.subject(key), last: anySequence, ttl: time.Minute, removal: true}
-	_, err := b.q.publishOnce(ctx, w)
+	_, _, err := b.q.publishOnce(ctx, w)
 	return err
 }
 
@@ -90,13 +90,13 @@ func (b *Bucket) Follow(ctx context.Context, receive func(*Entry)) error {
 // swap writes over the message that the writer believes to be the last one on the subject, and returns the new sequence
 // or ErrConflict. A write whose answer was lost, and that is there, was taken.
 func (q *Queue) swap(ctx context.Context, s jetstream.Stream, w write) (uint64, error) {
-	seq, unsure, err := q.publish(ctx, w)
-	if unsure && errors.Is(err, ErrConflict) {
+	p, err := q.publish(ctx, w)
+	if p.unsure && errors.Is(err, ErrConflict) {
 		if msg, getErr := q.last(ctx, s, w.subject); getErr == nil && bytes.Equal(msg.Data, w.data) {
 			return msg.Sequence, nil
 		}
 	}
-	return seq, err
+	return p.seq, err
 }
 
 // Event publishes what the people who run a cluster may want to know, on <ns>.events.<kind>. Events of one id within
@@ -106,6 +106,6 @@ func (q *Queue) Event(ctx context.Context, kind, id string, payload any) error {
 	if err != nil {
 		return err
 	}
-	_, _, err = q.publish(ctx, write{subject: q.ns.subject("events", kind), data: data, id: id, last: anySequence})
+	_, err = q.publish(ctx, write{subject: q.ns.subject("events", kind), data: data, id: id, last: anySequence})
 	return err
 }

@@ -23,7 +23,7 @@ var (
 	Deliver = (*Queue).deliver
 
 	ReconcileOlderThan = (*Queue).reconcile
-	Announce           = (*Queue).announce
+	Announce           = (*Queue).announceAgain
 	StageOf            = stageOf
 	ClearParked        = (*Queue).clearParked
 
@@ -83,7 +83,7 @@ func (s Stage) Consumer() string { return s.consumer() }
 
 // Enqueue leaves a job's message on a queue, wherever it should be.
 func Enqueue(q *Queue, ctx context.Context, stage Stage, key JobKey) error {
-	_, _, err := q.publish(ctx, write{subject: q.ns.job(stage, key)})
+	_, err := q.publish(ctx, write{subject: q.ns.job(stage, key)})
 	if errors.Is(err, ErrConflict) {
 		return nil
 	}
@@ -124,7 +124,7 @@ func Gather(q *Queue) (waiting func() int, release func()) {
 func AgeNamed(ctx context.Context, q *Queue, host string, n Named, at time.Time) error {
 	data, err := json.Marshal(naming{n, at})
 	if err == nil {
-		_, _, err = q.publish(ctx, write{subject: q.control.subject(namedKey(host, n)), data: data, last: anySequence})
+		_, err = q.publish(ctx, write{subject: q.control.subject(namedKey(host, n)), data: data, last: anySequence})
 	}
 	return err
 }

@@ -70,7 +70,7 @@ func (g *group) publish(ctx context.Context, w write) (uint64, error) {
 		seq, err = g.join(ctx, w)
 	}
 	if errors.Is(err, errRefused) {
-		return g.q.publishOnce(ctx, w)
+		seq, _, err = g.q.publishOnce(ctx, w)
 	}
 	return seq, err
 }
@@ -92,7 +92,8 @@ func (g *group) join(ctx context.Context, w write) (uint64, error) {
 	p := &waiting{write: w, ctx: ctx, done: make(chan outcome, 1)}
 	if g.lead(p) {
 		defer g.pass()
-		return g.q.publishOnce(ctx, w)
+		seq, _, err := g.q.publishOnce(ctx, w)
+		return seq, err
 	}
 	select {
 	case o := <-p.done:
@@ -164,7 +165,7 @@ func (g *group) sendEach(few []*waiting) {
 	var all sync.WaitGroup
 	for _, p := range few {
 		all.Go(func() {
-			seq, err := g.q.publishOnce(p.ctx, p.write)
+			seq, _, err := g.q.publishOnce(p.ctx, p.write)
 			p.done <- outcome{seq, err}
 		})
 	}
@@ -236,7 +237,7 @@ func (q *Queue) publishLoosely(batch []*waiting) (last uint64, err error) {
 			return 0, fmt.Errorf("%w: %w", errRefused, err)
 		}
 	}
-	last, err = q.publishOnce(context.Background(), batch[len(batch)-1].write)
+	last, _, err = q.publishOnce(context.Background(), batch[len(batch)-1].write)
 	if err != nil {
 		err = fmt.Errorf("%w: %w", errRefused, err) // they may be written again
 	}

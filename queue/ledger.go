@@ -62,6 +62,15 @@ func (q *Queue) store(ctx context.Context, j Job, over uint64) (record, error) {
 	return record{Job: j, revision: seq}, nil
 }
 
+// advance is store for a job that goes on from a record, or begins. It is counted if it is in another state then.
+func (q *Queue) advance(ctx context.Context, was record, next Job) (record, error) {
+	r, err := q.store(ctx, next, was.revision)
+	if err == nil && next.State != was.State {
+		q.metrics.reached(next)
+	}
+	return r, err
+}
+
 // apply moves the job on by an event, and returns the record as it is then; with an error, as it was. That a drop has joined
 // meanwhile changes nothing about the event; that anything else has changed, be it only where the job's message is, is an
 // ErrConflict.
@@ -71,7 +80,7 @@ func (q *Queue) apply(ctx context.Context, r record, e Event) (record, error) {
 		if err != nil {
 			return r, err
 		}
-		stored, err := q.store(ctx, next, r.revision)
+		stored, err := q.advance(ctx, r, next)
 		if err == nil {
 			return stored, nil
 		}

@@ -173,7 +173,7 @@ func (w *chunks) put(ctx context.Context, data []byte) error {
 	w.digest.Write(data)
 	w.size += int64(len(data))
 	w.count++
-	_, _, err := w.q.publish(ctx, write{
+	_, err := w.q.publish(ctx, write{
 		subject: chunkSubject(w.q.MediaBucket(), w.id), data: data, last: anySequence,
 		id: fmt.Sprintf("%s-%d", w.id, w.count), // a chunk whose answer was lost is not taken twice
 	})

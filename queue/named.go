@@ -66,7 +66,7 @@ func (in *Intake) keep(ctx context.Context) error {
 func (q *Queue) name(ctx context.Context, host string, n Named) error {
 	data, err := json.Marshal(naming{n, time.Now().UTC()})
 	if err == nil {
-		_, _, err = q.publish(ctx, write{subject: q.control.subject(namedKey(host, n)), data: data, last: anySequence})
+		_, err = q.publish(ctx, write{subject: q.control.subject(namedKey(host, n)), data: data, last: anySequence})
 	}
 	return err
 }

@@ -129,7 +129,7 @@ func (q *Queue) clearParked(ctx context.Context, age time.Duration) error {
 			continue
 		}
 		if r.State.ended() {
-			err = q.announce(ctx, r.Job)
+			err = q.announceAgain(ctx, r.Job)
 		}
 		if err == nil {
 			err = q.takeFrom(ctx, subject)

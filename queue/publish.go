@@ -69,33 +69,39 @@ func (w write) msg() *nats.Msg {
 	return m
 }
 
+// A publication says what became of a write.
+type publication struct {
+	seq    uint64 // of the message, once it was taken
+	known  bool   // it was on the stream before, by its id
+	unsure bool   // an earlier try may have been taken, whose answer was lost
+}
+
 // publish writes durably: without an error, the message is on the disk of the broker. While the broker is away
-// it tries again until ctx ends. A conflict is told as ErrConflict; unsure says that an earlier try may have been
-// the one that won.
-func (q *Queue) publish(ctx context.Context, w write) (seq uint64, unsure bool, err error) {
+// it tries again until ctx ends. A conflict is told as ErrConflict; if unsure, an earlier try may have been the one that won.
+func (q *Queue) publish(ctx context.Context, w write) (p publication, err error) {
 	name := strings.TrimPrefix(w.subject, string(q.ns)+".")
 	began, told := time.Now(), false
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
 		q.Step("before " + name)
 		if w.group != nil {
-			seq, err = w.group.publish(ctx, w)
+			p.seq, err = w.group.publish(ctx, w)
 		} else {
-			seq, err = q.publishOnce(ctx, w)
+			p.seq, p.known, err = q.publishOnce(ctx, w)
 		}
 		q.Step("after " + name)
 		switch {
 		case err == nil:
-			return seq, false, nil
+			return p, nil
 		case isConflict(err):
-			return 0, unsure, ErrConflict
+			return p, ErrConflict
 		case isFull(err):
-			return 0, unsure, fmt.Errorf("%w: %w", ErrFull, err)
+			return p, fmt.Errorf("%w: %w", ErrFull, err)
 		case !isTransient(err):
-			return 0, unsure, fmt.Errorf("publish %s: %w", w.subject, q.conn.explain(err))
+			return p, fmt.Errorf("publish %s: %w", w.subject, q.conn.explain(err))
 		case isInProcess(err):
 			wait = processTime
 		default:
-			unsure = true
+			p.unsure = true
 			q.conn.miss()
 		}
 		if !told && time.Since(began) > quietTime {
@@ -104,7 +110,7 @@ func (q *Queue) publish(ctx context.Context, w write) (seq uint64, unsure bool, 
 		}
 		select {
 		case <-ctx.Done():
-			return 0, unsure, fmt.Errorf("publish %s: %w (last try: %w)", w.subject, context.Cause(ctx), err)
+			return p, fmt.Errorf("publish %s: %w (last try: %w)", w.subject, context.Cause(ctx), err)
 		case <-time.After(wait):
 		}
 	}
@@ -122,14 +128,15 @@ const tryTime = 5 * time.Second
 // slowLink is how many bytes a second a message travels at least; what is large gets its time beyond tryTime.
 const slowLink = 32 << 10
 
-func (q *Queue) publishOnce(ctx context.Context, w write) (seq uint64, err error) {
+// publishOnce tries once. known: the message was on the stream before, by its id.
+func (q *Queue) publishOnce(ctx context.Context, w write) (seq uint64, known bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, tryTime+time.Duration(len(w.data))*time.Second/slowLink)
 	defer cancel()
 	ack, err := q.js.PublishMsg(ctx, w.msg())
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
-	return ack.Sequence, nil
+	return ack.Sequence, ack.Duplicate, nil
 }
 
 // readTime is how long one request to read may take: nothing comes of it being made again.

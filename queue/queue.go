@@ -12,6 +12,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // Options say how the streams and buckets are made.
@@ -23,6 +24,9 @@ type Options struct {
 	InFlight   int           // media awaiting a result, per cluster; default 100,000
 	ResultTTL  time.Duration // how long a verdict answers for the same content; default 720h
 	Log        *slog.Logger  // default slog.Default()
+
+	Metrics prometheus.Registerer // nil: nothing is exported
+	Models  []Model               // whose metrics are there before the first of their jobs
 
 	// Room, if set, returns why the broker's disk has no room for new work; nil: it has.
 	Room func() error
@@ -67,6 +71,7 @@ type Queue struct {
 	ns      Namespace
 	conn    *Conn
 	js      jetstream.JetStream
+	metrics *metrics
 	jobs    jetstream.Stream
 	ledger  jetstream.Stream
 	files   jetstream.Stream
@@ -125,7 +130,7 @@ func Open(ctx context.Context, conn *Conn, o Options) (*Queue, error) {
 	if err != nil {
 		return nil, err
 	}
-	q := &Queue{Options: o, ns: o.Namespace, conn: conn, js: js, media: newMedia()}
+	q := &Queue{Options: o, ns: o.Namespace, conn: conn, js: js, metrics: newMetrics(o.Metrics, o.Models), media: newMedia()}
 	err = q.Persist(ctx, func(ctx context.Context) error {
 		_, err := js.AccountInfo(ctx)
 		return err
@@ -148,7 +153,7 @@ func Attach(conn *Conn, o Options) (*Queue, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Queue{Options: o, ns: o.Namespace, conn: conn, js: js, media: newMedia(), attached: true}, nil
+	return &Queue{Options: o, ns: o.Namespace, conn: conn, js: js, metrics: newMetrics(nil, nil), media: newMedia(), attached: true}, nil
 }
 
 // Persist does something again while NATS does not answer, or its servers have not found together, until ctx ends. What is done
@@ -271,7 +276,7 @@ func (q *Queue) bind(ctx context.Context) error {
 		return nil
 	}
 	const key = "platform"
-	_, err = q.publishOnce(ctx, write{subject: q.control.subject(key), data: []byte(q.Platform), last: 0})
+	_, _, err = q.publishOnce(ctx, write{subject: q.control.subject(key), data: []byte(q.Platform), last: 0})
 	if err == nil || !isConflict(err) {
 		return err
 	}

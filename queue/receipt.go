@@ -65,7 +65,7 @@ func (in *Intake) Decide(ctx context.Context, id DropID, r Receipt) (Receipt, er
 	if err != nil {
 		return r, err
 	}
-	_, _, err = in.q.publish(ctx, write{subject: in.subject(id), data: data, last: 0, ttl: receiptLife})
+	_, err = in.q.publish(ctx, write{subject: in.subject(id), data: data, last: 0, ttl: receiptLife})
 	if !errors.Is(err, ErrConflict) {
 		return r, err
 	}
@@ -85,7 +85,7 @@ func (in *Intake) Decide(ctx context.Context, id DropID, r Receipt) (Receipt, er
 func (in *Intake) Amend(ctx context.Context, id DropID, r Receipt) error {
 	data, err := json.Marshal(r)
 	if err == nil {
-		_, _, err = in.q.publish(ctx, write{subject: in.subject(id), data: data, last: anySequence, ttl: receiptLife})
+		_, err = in.q.publish(ctx, write{subject: in.subject(id), data: data, last: anySequence, ttl: receiptLife})
 	}
 	return err
 }

@@ -177,7 +177,7 @@ func (q *Queue) evict(ctx context.Context, r entry) (bool, error) {
 	case err != nil:
 		return false, err
 	}
-	_, _, err := q.publish(ctx, write{subject: r.subject, last: int64(r.sequence), ttl: time.Minute, removal: true})
+	_, err := q.publish(ctx, write{subject: r.subject, last: int64(r.sequence), ttl: time.Minute, removal: true})
 	if errors.Is(err, ErrConflict) {
 		return false, nil
 	}

@@ -277,7 +277,7 @@ func (r *recovery) noteGap(ctx context.Context) error {
 
 func (r *recovery) forgetFiles(ctx context.Context) error {
 	for _, subject := range r.lost {
-		if _, _, err := r.q.publish(ctx, write{subject: subject, last: anySequence, ttl: time.Minute, removal: true}); err != nil {
+		if _, err := r.q.publish(ctx, write{subject: subject, last: anySequence, ttl: time.Minute, removal: true}); err != nil {
 			return err
 		}
 		r.mended.Forgotten++
@@ -330,8 +330,12 @@ func (r *recovery) announceJob(ctx context.Context, key JobKey) error {
 		if _, said := r.said[d.ID]; said {
 			continue
 		}
-		if err := r.q.answer(ctx, j.Job, d, false); err != nil {
+		news, err := r.q.answer(ctx, j.Job, d, false)
+		if err != nil {
 			return err
+		}
+		if news {
+			r.q.metrics.answered(j.Job)
 		}
 		r.mended.Announced++
 	}

@@ -101,14 +101,14 @@ func (r *Registry) write(ctx context.Context, k FileKey, e FileEntry, last int64
 	if last == anySequence { // else it has to be heard whether it was taken
 		w.group = r.q.groups.files
 	}
-	_, _, err = r.q.publish(ctx, w)
+	_, err = r.q.publish(ctx, w)
 	return err
 }
 
 // Forget removes an entry that was read, or returns ErrConflict if it was written since.
 func (r *Registry) Forget(ctx context.Context, k FileKey, e FileEntry) error {
 	w := write{subject: r.subject(k.String()), last: int64(e.revision), ttl: time.Minute, removal: true}
-	_, _, err := r.q.publish(ctx, w)
+	_, err := r.q.publish(ctx, w)
 	return err
 }
 

@@ -39,7 +39,7 @@ func (q *Queue) retry(ctx context.Context, key JobKey, reverify bool) (Job, erro
 		return r.Job, fmt.Errorf("%w: it is %s", ErrNotFailed, r.State)
 	}
 	// As in submitEnded: the earlier drops leave the record.
-	if err := q.announce(ctx, r.Job); err != nil {
+	if err := q.announceAgain(ctx, r.Job); err != nil {
 		return r.Job, err
 	}
 	if err := q.gone(ctx, key); err != nil {
@@ -54,7 +54,7 @@ func (q *Queue) retry(ctx context.Context, key JobKey, reverify bool) (Job, erro
 	if err != nil {
 		return r.Job, err
 	}
-	if r, err = q.store(ctx, next, r.revision); err != nil {
+	if r, err = q.advance(ctx, r, next); err != nil {
 		return r.Job, err
 	}
 	return r.Job, q.enqueue(ctx, r.Job)

@@ -10,6 +10,7 @@ type Settlement struct {
 	kind      settlementKind
 	delay     time.Duration
 	judgement Judgement
+	notYet    time.Time // when there was no judgement
 	fault     Fault
 	by, to    string // machines
 }
@@ -43,6 +44,13 @@ func HandOver() Settlement { return Settlement{kind: handOver} }
 
 // Conclude says that the platform has judged.
 func Conclude(j Judgement) Settlement { return Settlement{kind: conclude, judgement: j} }
+
+// After says of a conclusion when there was no result yet, as the platform said last; without it, that is the time of the
+// upload. By that it is measured how long results wait.
+func (s Settlement) After(notYet time.Time) Settlement {
+	s.notYet = notYet
+	return s
+}
 
 // Reject says that this content cannot be judged, by its own fault.
 func Reject(f Fault) Settlement { return Settlement{kind: reject, fault: f} }

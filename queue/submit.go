@@ -148,9 +148,10 @@ func (q *Queue) submitTo(ctx context.Context, key JobKey, s *Submission) (Accept
 		if !ok {
 			return "", ErrCrowded
 		}
-		if r, err = q.store(ctx, next, r.revision); err != nil {
+		if r, err = q.advance(ctx, r, next); err != nil {
 			return "", err
 		}
+		q.metrics.accepted(s.Model, AcceptedJoined)
 	}
 	if was != r.stage() {
 		return AcceptedJoined, q.move(ctx, r.Job, was)
@@ -168,13 +169,14 @@ func (q *Queue) open(ctx context.Context, key JobKey, s *Submission, over uint64
 	if err := q.stageFor(ctx, s); err != nil {
 		return "", err
 	}
-	r, err := q.store(ctx, Job{
+	r, err := q.advance(ctx, record{revision: over}, Job{
 		Key: key, Digest: s.Digest, Size: s.Size, ContentType: s.ContentType, Model: s.Model,
 		State: Queued, Drops: []Drop{s.Drop}, QueuedAt: s.Drop.QueuedAt,
-	}, over)
+	})
 	if err != nil {
 		return "", err
 	}
+	q.metrics.accepted(s.Model, AcceptedNew)
 	return AcceptedNew, q.enqueue(ctx, r.Job)
 }
 
@@ -185,21 +187,26 @@ func (q *Queue) submitEnded(ctx context.Context, r record, s *Submission) (Accep
 	known, stale := r.waits(d.ID), time.Since(r.EndedAt) > q.ResultTTL
 	if known || !stale && !(r.State == Failed && r.Fault.Reason.retriedByDrop()) {
 		if next, ok := r.admit(d, func(d Drop) Event { return Shared{d} }); ok && !known {
-			stored, err := q.store(ctx, next, r.revision)
+			stored, err := q.advance(ctx, r, next)
 			if err != nil {
 				return "", err
 			}
 			was = stored.Job
 		}
-		if err := q.answer(ctx, r.Job, d, !known); err != nil {
+		news, err := q.answer(ctx, r.Job, d, !known)
+		if err != nil {
 			return "", err
+		}
+		if news && !known {
+			q.metrics.accepted(r.Model, AcceptedAnswered)
+			q.metrics.answered(r.Job)
 		}
 		q.discard(ctx, was, d)
 		return AcceptedAnswered, nil
 	}
 	// The earlier drops leave the record now: make sure that they have their answer. And the job's message has to be gone
 	// from the queue: whoever has it in hand would acknowledge it for what the record was, and take it from the new one.
-	if err := q.announce(ctx, r.Job); err != nil {
+	if err := q.announceAgain(ctx, r.Job); err != nil {
 		return "", err
 	}
 	if err := q.gone(ctx, r.Key); err != nil {
@@ -224,9 +231,10 @@ func (q *Queue) goOn(ctx context.Context, r record, s *Submission, anew bool) (A
 	if err != nil {
 		return "", err
 	}
-	if r, err = q.store(ctx, next, r.revision); err != nil {
+	if r, err = q.advance(ctx, r, next); err != nil {
 		return "", err
 	}
+	q.metrics.accepted(s.Model, AcceptedNew)
 	return AcceptedNew, q.enqueue(ctx, r.Job)
 }
 
@@ -290,8 +298,8 @@ func (q *Queue) put(ctx context.Context, j Job, w write) (seq uint64, err error)
 		}
 	}
 	w.subject = q.ns.job(j.stage(), j.Key)
-	seq, _, err = q.publish(ctx, w)
-	return seq, err
+	p, err := q.publish(ctx, w)
+	return p.seq, err
 }
 
 // move puts a job's message on the queue that its record tells by now, and takes it from the one where it was. Whoever has it
@@ -322,18 +330,39 @@ func (q *Queue) takeFrom(ctx context.Context, subject string) error {
 	return q.enqueueAgain(ctx, r.Job)
 }
 
-// announce publishes the terminal message of every drop of an ended job.
-func (q *Queue) announce(ctx context.Context, j Job) error {
+// announce publishes the terminal message of every drop of a job that has just ended. notYet is when it had no result.
+func (q *Queue) announce(ctx context.Context, j Job, notYet time.Time) error {
+	any := false
 	for _, d := range j.Drops {
-		if err := q.answer(ctx, j, d, false); err != nil {
+		news, err := q.answer(ctx, j, d, false)
+		if err != nil {
+			return err
+		}
+		if news {
+			q.metrics.answered(j)
+			q.metrics.waited(j.Model, d)
+		}
+		any = any || news
+	}
+	if any && j.State == Judged {
+		q.metrics.concluded(j.Model, notYet)
+	}
+	return nil
+}
+
+// announceAgain makes sure that the answers of a job that ended before are on their streams. As a rule they are: what the stream
+// does not remember by its id is there twice then, so nothing is counted.
+func (q *Queue) announceAgain(ctx context.Context, j Job) error {
+	for _, d := range j.Drops {
+		if _, err := q.answer(ctx, j, d, false); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// answer publishes an ended job's answer to one drop.
-func (q *Queue) answer(ctx context.Context, j Job, d Drop, cached bool) error {
+// answer publishes an ended job's answer to one drop, and reports whether it is news to the stream.
+func (q *Queue) answer(ctx context.Context, j Job, d Drop, cached bool) (news bool, err error) {
 	if j.State == Failed {
 		return q.publishFailure(ctx, d, j.failure(d))
 	}
@@ -345,8 +374,12 @@ func (q *Queue) answer(ctx context.Context, j Job, d Drop, cached bool) error {
 func (q *Queue) Refuse(ctx context.Context, d Drop, contentType string, f Fault) (Answer, error) {
 	j := Job{State: Failed, Size: d.File.Size, ContentType: contentType, Fault: &f, EndedAt: time.Now().UTC()}
 	message, err := q.message(j, d)
+	news := false
 	if err == nil {
-		err = q.publishFailure(ctx, d, j.failure(d))
+		news, err = q.publishFailure(ctx, d, j.failure(d))
+	}
+	if news {
+		q.metrics.refused(f.Reason)
 	}
 	if err != nil {
 		return Answer{}, fmt.Errorf("refuse %s as %s: %w", d.URI, f.Reason, err)
@@ -354,7 +387,7 @@ func (q *Queue) Refuse(ctx context.Context, d Drop, contentType string, f Fault)
 	return Answer{Failed: true, Message: message}, nil
 }
 
-func (q *Queue) publishFailure(ctx context.Context, d Drop, f Failure) error {
+func (q *Queue) publishFailure(ctx context.Context, d Drop, f Failure) (news bool, err error) {
 	model := string(f.Model)
 	if model == "" {
 		model = noModel
@@ -362,12 +395,14 @@ func (q *Queue) publishFailure(ctx context.Context, d Drop, f Failure) error {
 	return q.publishTerminal(ctx, q.ns.subject("failures", model, string(f.Reason)), d, f)
 }
 
-// publishTerminal publishes the answer to a drop, which goes on with the drop's trace.
-func (q *Queue) publishTerminal(ctx context.Context, subject string, d Drop, message any) error {
+// publishTerminal publishes the answer to a drop, which goes on with the drop's trace, and reports whether the stream did not have
+// it: by its id it knows those of the last two minutes. One that an earlier try of this call has brought there is news.
+func (q *Queue) publishTerminal(ctx context.Context, subject string, d Drop, message any) (news bool, err error) {
 	data, err := encode(message)
-	if err == nil {
-		ctx = d.Trace.Continue(ctx)
-		_, _, err = q.publish(ctx, write{subject: subject, data: data, id: string(d.ID), last: anySequence, trace: TraceOf(ctx)})
+	if err != nil {
+		return false, err
 	}
-	return err
+	ctx = d.Trace.Continue(ctx)
+	p, err := q.publish(ctx, write{subject: subject, data: data, id: string(d.ID), last: anySequence, trace: TraceOf(ctx)})
+	return err == nil && (!p.known || p.unsure), err
 }

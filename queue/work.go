@@ -266,7 +266,7 @@ func (q *Queue) decide(ctx context.Context, p Pool, key JobKey, msg jetstream.Ms
 		q.Log.Warn("a job waits", "job", key, "error", err)
 		return RetryAfter(5 * time.Second)
 	case r.State.ended():
-		if err := q.announce(ctx, r.Job); err != nil {
+		if err := q.announce(ctx, r.Job, r.UploadedAt); err != nil {
 			return RetryAfter(time.Second)
 		}
 		q.discard(ctx, r.Job, r.Drops...)
@@ -353,13 +353,13 @@ func (q *Queue) settle(ctx context.Context, t *Task, msg jetstream.Msg, s Settle
 			err = q.enqueue(ctx, t.Job)
 		}
 	case conclude:
-		err = q.end(ctx, t, Concluded{Judgement: s.judgement, At: now})
+		err = q.end(ctx, t, Concluded{Judgement: s.judgement, At: now}, s.notYet)
 	case pass:
 		err = q.send(ctx, t, Passed{By: s.by, To: s.to, Looked: t.looked})
 	case offer:
 		err = q.send(ctx, t, Offered{})
 	case reject:
-		err = q.end(ctx, t, GaveUp{Fault: s.fault, Looked: t.looked, At: now})
+		err = q.end(ctx, t, GaveUp{Fault: s.fault, Looked: t.looked, At: now}, time.Time{})
 	default:
 		err = errors.New("the handler gave no settlement")
 	}
@@ -405,12 +405,16 @@ func (q *Queue) send(ctx context.Context, t *Task, e Event) error {
 	return q.enqueue(ctx, t.Job)
 }
 
-// end ends the job: its record, then its messages, then the bytes that were staged for it.
-func (q *Queue) end(ctx context.Context, t *Task, e Event) error {
+// end ends the job: its record, then its messages, then the bytes that were staged for it. notYet is when there was no result;
+// zero: that is not known.
+func (q *Queue) end(ctx context.Context, t *Task, e Event, notYet time.Time) error {
 	if err := t.Apply(ctx, e); err != nil {
 		return err
 	}
-	if err := q.announce(ctx, t.Job); err != nil {
+	if notYet.IsZero() {
+		notYet = t.UploadedAt
+	}
+	if err := q.announce(ctx, t.Job, notYet); err != nil {
 		return err
 	}
 	q.discard(ctx, t.Job, t.Drops...)

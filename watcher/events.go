@@ -128,6 +128,21 @@ func (e *events) forgetMoved(dir string) {
 	}
 }
 
+// refusal is why a folder of those below another, or that one, is not watched; nil: the system has refused none.
+func (e *events) refusal(dir string) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.why == nil {
+		return nil
+	}
+	for path := range e.refused {
+		if below(path, dir) {
+			return e.why
+		}
+	}
+	return nil
+}
+
 // release says that a folder need not be watched any more.
 func (e *events) release(path string) {
 	e.mu.Lock()

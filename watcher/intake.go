@@ -192,6 +192,7 @@ func (w *Watcher) readInto(ctx context.Context, g sighting, buf []byte) (content
 	if g.version.Size == 0 {
 		return content{}, nil
 	}
+	began := time.Now()
 	n, err := io.ReadAtLeast(f, buf, min(len(buf), int(g.version.Size))) // one that is shorter by now is found by check
 	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
 		return content{}, err
@@ -204,6 +205,7 @@ func (w *Watcher) readInto(ctx context.Context, g sighting, buf []byte) (content
 			return content{}, err
 		}
 		c.digest = queue.Digest(hex.EncodeToString(h.Sum(nil)))
+		w.metrics.hashing.Done(g.version.Size, time.Since(began))
 	}
 	return c, check(f, g)
 }

@@ -21,6 +21,7 @@ const (
 // loop decides what is complete, and hands it to the intake, until ctx ends.
 func (w *Watcher) loop(ctx context.Context) error {
 	t := newTriage(w.Settle, w.lookAgain, w.Log)
+	t.settled = w.metrics.settled
 	timer := time.NewTimer(w.Settle) // for the next file to settle
 	defer timer.Stop()
 	first, caught := w.firstScan, w.caught // nil once closed
@@ -102,6 +103,7 @@ type triage struct {
 	ready    []sighting // complete, and not yet handed to the intake
 	taken    map[string]taking
 	look     func(sighting) (sighting, bool) // what its path is now
+	settled  func(after time.Duration)       // told of each file that is complete, but for those that are tried again
 	clock    clock
 	began    time.Time
 	log      *slog.Logger
@@ -115,7 +117,7 @@ type taking struct {
 
 func newTriage(settle time.Duration, look func(sighting) (sighting, bool), log *slog.Logger) *triage {
 	return &triage{
-		settling: newSettling(settle), taken: map[string]taking{}, look: look, log: log,
+		settling: newSettling(settle), taken: map[string]taking{}, look: look, log: log, settled: func(time.Duration) {},
 		clock: clock{settle: settle}, began: time.Now(),
 	}
 }
@@ -131,6 +133,7 @@ func (t *triage) see(g sighting) bool {
 	trusted := t.clock.trusted(now.Round(0), now.Sub(t.began)) && !g.remote
 	switch t.settling.see(g, now, trusted) {
 	case settled:
+		t.settled(0)
 		t.complete(g)
 	case unchanged:
 		return false
@@ -171,8 +174,11 @@ func (t *triage) settle() {
 			t.warn(g.path, time.Now())
 			continue
 		}
-		t.settling.forget(g.path)
+		first := t.settling.forget(g.path)
 		if exists {
+			if g.tries == 0 {
+				t.settled(time.Since(first))
+			}
 			t.complete(g)
 		}
 	}

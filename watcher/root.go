@@ -28,17 +28,18 @@ type root struct {
 	path   string
 	toScan *hints // folders; shared
 
-	scans   uint32 // whole ones so far
-	missing bool
+	scans   uint32              // whole ones so far
+	absence error               // why it is not there; nil: it is
 	place   place               // where it was when it was last there
 	polled  map[string]struct{} // folders that send no events
 	trouble map[string]error    // what could not be read when it was last tried
 	links   map[string]struct{} // links to folders that the last whole scan knew of
 
-	lost   atomic.Bool  // events were, since the last safety scan; shared
-	missed atomic.Int32 // files in a row that only a safety scan has found; shared
-	silent atomic.Bool  // it sends no events, whatever the system says; shared
-	unread atomic.Int64 // len(trouble); shared
+	lost   atomic.Bool             // events were, since the last safety scan; shared
+	missed atomic.Int32            // files in a row that only a safety scan has found; shared
+	silent atomic.Bool             // it sends no events, whatever the system says; shared
+	unread atomic.Int64            // len(trouble); shared
+	shown  atomic.Pointer[showing] // see show; shared
 }
 
 // A place is where in the file systems a root is.
@@ -74,6 +75,7 @@ func (r *root) run(ctx context.Context) error {
 	defer poll.Stop()
 	defer check.Stop()
 	for {
+		r.show()
 		select {
 		case <-ctx.Done():
 			return nil
@@ -123,29 +125,33 @@ func (r *root) arrive(ctx context.Context) bool {
 	if err == nil && r.place.mounted && !now.mounted {
 		err = errors.New("nothing is mounted there any more")
 	}
-	if err != nil {
-		if !r.missing {
-			r.Log.Warn("a watched folder is not there; waiting for it", "folder", r.path, "error", err)
-			r.tell(ctx, "folder_missing", err)
-		}
-		r.missing = true
-		return false
+	was := r.absence
+	r.absence = err
+	if was != nil || err != nil {
+		r.show()
 	}
-	if r.missing {
+	switch {
+	case err != nil && was == nil:
+		r.Log.Warn("a watched folder is not there; waiting for it", "folder", r.path, "error", err)
+		r.tell(ctx, "folder_missing", err)
+	case err == nil && was != nil:
 		r.Log.Info("a watched folder is there again", "folder", r.path)
 		r.tell(ctx, "folder_back", nil)
 	}
-	if r.missing || now != r.place {
+	if err != nil {
+		return false
+	}
+	if was != nil || now != r.place {
 		r.events.forgetBelow(r.path) // the watches were of what was there before
 	}
-	r.missing, r.place = false, now
+	r.place = now
 	return true
 }
 
 // moved reports whether the root is not what it was when it was last scanned.
 func (r *root) moved() bool {
 	now, err := placeOf(r.path)
-	if r.missing {
+	if r.absence != nil {
 		return err == nil && (now.mounted || !r.place.mounted)
 	}
 	return err != nil || now != r.place
@@ -154,7 +160,7 @@ func (r *root) moved() bool {
 // unheard reports whether the root is neither watched nor polled any more: it was moved away and back.
 func (r *root) unheard() bool {
 	_, polled := r.polled[r.path]
-	return !r.missing && !polled && !r.events.watches(r.path)
+	return r.absence == nil && !polled && !r.events.watches(r.path)
 }
 
 func placeOf(path string) (place, error) {

@@ -117,11 +117,15 @@ func (s *settling) due(now time.Time) (sighting, bool) {
 	return s.queue[0].sighting, true
 }
 
-func (s *settling) forget(path string) {
-	if c, ok := s.files[path]; ok {
-		heap.Remove(&s.queue, c.place)
-		delete(s.files, path)
+// forget waits for a file no more, and returns since when it did.
+func (s *settling) forget(path string) (first time.Time) {
+	c, ok := s.files[path]
+	if !ok {
+		return time.Time{}
 	}
+	heap.Remove(&s.queue, c.place)
+	delete(s.files, path)
+	return c.first
 }
 
 func (s *settling) len() int { return len(s.files) }

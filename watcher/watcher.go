@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/fsnotify/fsnotify"
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/authenta/authenta-ingest/queue"
@@ -34,16 +35,17 @@ import (
 // Options configure a watcher. Every field without a default must be set.
 type Options struct {
 	Queue   *queue.Queue
-	Dirs    []string       // folders to watch, with all below them
-	Exclude []string       // folders below them that are not ours to read, such as the state folder
-	Models  media.Models   // what judges files
-	Settle  time.Duration  // a file is complete when nothing about it changed for this long; default 5s
-	Rescan  time.Duration  // between safety scans, give or take a quarter; default 5m
-	After   after.Plan     // what is done with a file once its answer is there; default: nothing
-	Filter  *filter.Filter // which files count; nil: all that may be media
-	Poll    Poll           // which folders are read over and over instead of listening for events; default PollAuto
-	Room    *room.Room     // shared with others who take files in; default: one of its own
-	Log     *slog.Logger   // default slog.Default()
+	Dirs    []string              // folders to watch, with all below them
+	Exclude []string              // folders below them that are not ours to read, such as the state folder
+	Models  media.Models          // what judges files
+	Settle  time.Duration         // a file is complete when nothing about it changed for this long; default 5s
+	Rescan  time.Duration         // between safety scans, give or take a quarter; default 5m
+	After   after.Plan            // what is done with a file once its answer is there; default: nothing
+	Filter  *filter.Filter        // which files count; nil: all that may be media
+	Poll    Poll                  // which folders are read over and over instead of listening for events; default PollAuto
+	Room    *room.Room            // shared with others who take files in; default: one of its own
+	Log     *slog.Logger          // default slog.Default()
+	Metrics prometheus.Registerer // nil: nothing is exported
 
 	Stage          bool   // put the bytes of what is taken in into the staging bucket, for workers that do not see the folders
 	FollowSymlinks bool   // take what symbolic links lead to, as far as it is in the watched folder
@@ -70,10 +72,11 @@ func (o Options) withDefaults() Options {
 // A Watcher watches folders. New starts nothing; Run does all.
 type Watcher struct {
 	Options
-	files  *known
-	roots  []*root
-	events *events
-	debts  *debts
+	metrics metrics
+	files   *known
+	roots   []*root
+	events  *events
+	debts   *debts
 
 	found     chan sighting // from scans to the loop; bounded, so that a scan waits for the intake
 	hints     *hints        // from events to the loop
@@ -107,6 +110,7 @@ func New(o Options) (*Watcher, error) {
 	o.Dirs, o.Exclude = dirs, exclude
 	w := &Watcher{
 		Options:   o,
+		metrics:   newMetrics(o.Metrics),
 		files:     newKnown(o.Queue.Registry(o.Host)),
 		found:     make(chan sighting, 64),
 		hints:     newHints(),
@@ -126,6 +130,9 @@ func New(o Options) (*Watcher, error) {
 	w.unscanned.Store(int32(len(dirs)))
 	if len(dirs) == 0 {
 		close(w.firstScan)
+	}
+	if o.Metrics != nil {
+		o.Metrics.MustRegister(rootCollector{w})
 	}
 	return w, nil
 }

@@ -76,6 +76,15 @@ type medium struct {
 	plain bool          // nothing has held it up, so that its time can be learned from
 }
 
+// empty is when it was last said that there is no result, as far as this process knows; without that, when the processing could
+// begin.
+func (m medium) empty() time.Time {
+	if m.told.After(m.since) {
+		return m.told
+	}
+	return m.since
+}
+
 // recall is the medium of a job, as far as is known.
 func (y *memory) recall(j queue.Job) medium {
 	base := j.UploadedAt

@@ -99,7 +99,7 @@ func (w *Worker) pollAlone(ctx context.Context, t *queue.Task, m medium, known t
 func (w *Worker) concluded(m medium, got authenta.Media) queue.Settlement {
 	w.memory.ended(m)
 	if got.Status == authenta.StatusProcessed {
-		return queue.Conclude(judge(got))
+		return queue.Conclude(judge(got)).After(m.empty())
 	}
 	return queue.Reject(queue.Fault{
 		Reason: queue.AnalysisFailed, Code: string(got.Status),

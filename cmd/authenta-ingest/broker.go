@@ -20,15 +20,18 @@ type broker struct {
 	listens string           // its addresses, comma-separated; empty: it has no listener
 }
 
-func openBroker(ctx context.Context, s settings, log *slog.Logger) (*broker, error) {
+func openBroker(ctx context.Context, s settings, told *telemetry, log *slog.Logger) (*broker, error) {
 	if s.NATSURL != "" {
 		conn, err := queue.Dial(ctx, s.server(), log)
+		told.broker.Store(conn)
 		return &broker{conn: conn, address: redactAll(s.NATSURL), listens: s.NATSURL}, err
 	}
 	if err := embedded.AwaitDisk(ctx, s.StateDir, log); err != nil {
 		return nil, err
 	}
-	server, err := embedded.Start(s.embedded(log))
+	o := s.embedded(log)
+	o.Metrics = told
+	server, err := embedded.Start(o)
 	if err != nil {
 		return nil, err
 	}
@@ -36,6 +39,7 @@ func openBroker(ctx context.Context, s settings, log *slog.Logger) (*broker, err
 	if err != nil {
 		return nil, errors.Join(err, server.Close())
 	}
+	told.broker.Store(conn)
 	address, listens := "embedded, no listener", ""
 	if a := server.Addr(); a != "" {
 		address, listens = "nats://"+a, a

@@ -7,9 +7,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"strconv"
-
-	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/authenta/authenta-ingest/cmd/authenta-ingest/monitor"
 	"github.com/authenta/authenta-ingest/queue/embedded"
@@ -38,8 +37,8 @@ func hostPort(address string) bool {
 }
 
 // openMonitor makes what tells others how the process is.
-func openMonitor(s settings, once bool, reg *prometheus.Registry, log *slog.Logger) (*monitor.Monitor, error) {
-	m := monitor.New(monitor.Options{Metrics: metricsHandler(reg), Log: log})
+func openMonitor(s settings, once bool, metrics http.Handler, log *slog.Logger) (*monitor.Monitor, error) {
+	m := monitor.New(monitor.Options{Metrics: metrics, Log: log})
 	if err := s.serve(m, once, log); err != nil {
 		m.Close()
 		return nil, err

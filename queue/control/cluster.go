@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/authenta/authenta-ingest/queue"
@@ -33,16 +34,17 @@ const (
 // Options say what a process brings into the cluster.
 type Options struct {
 	Queue         *queue.Queue
-	MutationRate  float64      // creates per second, of the whole cluster
-	QueryRate     float64      // polls and list pages per second, of the whole cluster
-	MutationQuota int          // creates granted in all, counted for the whole cluster; 0: not known
-	QueryQuota    int          // polls and list pages granted in all, likewise
-	Version       string       // of the program, for those who look
-	Role          Role         // default RoleAll
-	Host          string       // the machine's name, the same for all processes that see the same files; default Machine()
-	Boot          string       // tells the machine from others that have the same name by mistake, see Boot; empty: they are one
-	Dirs          []string     // the folders that it watches, absolute
-	Log           *slog.Logger // default slog.Default()
+	MutationRate  float64               // creates per second, of the whole cluster
+	QueryRate     float64               // polls and list pages per second, of the whole cluster
+	MutationQuota int                   // creates granted in all, counted for the whole cluster; 0: not known
+	QueryQuota    int                   // polls and list pages granted in all, likewise
+	Version       string                // of the program, for those who look
+	Role          Role                  // default RoleAll
+	Host          string                // the machine's name, the same for all processes that see the same files; default Machine()
+	Boot          string                // tells the machine from others that have the same name by mistake, see Boot; empty: they are one
+	Dirs          []string              // the folders that it watches, absolute
+	Log           *slog.Logger          // default slog.Default()
+	Metrics       prometheus.Registerer // nil: nothing is exported
 }
 
 // A Cluster is a process's place among those that work on the same queue. New starts nothing; Run does all.
@@ -91,6 +93,9 @@ func New(o Options) *Cluster {
 	c.Polls = newGate("polls", c.Self.String(), c.entry(pollsKey), c.telling("polls"), o.Log)
 	c.Mutations, c.Queries = newPacer(o.MutationRate, c.present), newPacer(o.QueryRate, c.present)
 	c.Budget = &Budget{queue: o.Queue, record: c.entry(budgetKey), id: c.Self.ID}
+	if o.Metrics != nil {
+		o.Metrics.MustRegister(gateCollector{[]*Gate{c.Uploads, c.Polls}})
+	}
 	return c
 }
 

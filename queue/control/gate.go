@@ -48,6 +48,8 @@ type Gate struct {
 	failures map[Call]int  // outages in a row, of this process's calls
 	keys     string        // of this process, as they are now; empty: not known
 	tried    string        // the last of them that a probe was sent with
+	shut     time.Time     // since when it is paused, as this process has seen it; zero: it is not
+	shutFor  time.Duration // how long it was, the times before
 	changed  chan struct{} // closed and replaced when anything above changes
 }
 
@@ -70,6 +72,17 @@ func (g *Gate) State() State {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.state
+}
+
+// seen returns the state, and for how long in all this process has seen the gate paused.
+func (g *Gate) seen() (State, time.Duration) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	paused := g.shutFor
+	if !g.shut.IsZero() {
+		paused += time.Since(g.shut)
+	}
+	return g.state, paused
 }
 
 // Wait returns when Enter may let a call through. Its error is ctx's.
@@ -369,6 +382,12 @@ func (g *Gate) adopt(s State, revision uint64, fresh bool) {
 		return here.Add(s.left(until, here, fresh))
 	}
 	g.state, g.revision = s, revision
+	switch {
+	case s.Paused() && g.shut.IsZero():
+		g.shut = here
+	case !s.Paused() && !g.shut.IsZero():
+		g.shut, g.shutFor = time.Time{}, g.shutFor+here.Sub(g.shut)
+	}
 	g.due, g.lapses, g.lifts = ends(s.Until), ends(s.Lapses), time.Time{}
 	if s.Hold != nil {
 		g.lifts = ends(s.Hold.Until)

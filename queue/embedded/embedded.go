@@ -22,6 +22,7 @@ import (
 	"github.com/gofrs/flock"
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/authenta/authenta-ingest/queue"
 )
@@ -39,6 +40,8 @@ type Options struct {
 	Token  string       // asked of whoever connects over Listen; needed if that is not a loopback address
 	Sync   string       // SyncAlways, or how often: what is younger may be lost with the power
 	Log    *slog.Logger // default slog.Default()
+
+	Metrics prometheus.Registerer // nil: nothing is exported
 }
 
 // Check finds every mistake in the options without touching the machine.
@@ -98,6 +101,9 @@ func Start(o Options) (*Server, error) {
 	if err := s.open(); err != nil {
 		s.stop()
 		return nil, errors.Join(err, s.lock.Unlock())
+	}
+	if o.Metrics != nil {
+		o.Metrics.MustRegister(diskCollector{&s.disk})
 	}
 	return s, nil
 }

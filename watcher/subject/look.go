@@ -44,6 +44,7 @@ func (t *Taker) read(ctx context.Context, r io.Reader, size int64) (content, err
 	if t.MaxSize > 0 && size > t.MaxSize {
 		return content{size: size}, refuse(queue.TooLarge, "it has %d bytes, and %d are the most (INGEST_MAX_SIZE)", size, t.MaxSize)
 	}
+	began := time.Now()
 	l := newLook(ctx, r)
 	c := content{contentType: l.contentType, size: size}
 	if l.err != nil || !media.Is(l.contentType) {
@@ -51,6 +52,9 @@ func (t *Taker) read(ctx context.Context, r io.Reader, size int64) (content, err
 	}
 	_, err := io.Copy(io.Discard, l)
 	c.digest, c.size = l.digest(), l.size
+	if err == nil {
+		t.hashing.Done(c.size, time.Since(began))
+	}
 	return c, err
 }
 

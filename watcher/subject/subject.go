@@ -17,6 +17,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/authenta/authenta-ingest/queue"
@@ -30,19 +31,21 @@ type Options struct {
 	Queue   *queue.Queue
 	Intake  *queue.Intake
 	Models  media.Models
-	Fetch   *fetch.Fetcher // gets https: references
-	Roots   []string       // folders below which file: references may point
-	MaxSize int64          // bytes; larger media are refused; 0: as large as they like, but for https:, see [fetch.Options]
-	Host    string         // the machine whose files file: references name; empty: those of all who work
-	Stage   bool           // have the bytes of files staged for workers elsewhere
-	Room    *room.Room     // shared with others who take files in
-	Grace   time.Duration  // for messages in hand when Run's context ends; default 20s
-	Log     *slog.Logger   // default slog.Default()
+	Fetch   *fetch.Fetcher        // gets https: references
+	Roots   []string              // folders below which file: references may point
+	MaxSize int64                 // bytes; larger media are refused; 0: as large as they like, but for https:, see [fetch.Options]
+	Host    string                // the machine whose files file: references name; empty: those of all who work
+	Stage   bool                  // have the bytes of files staged for workers elsewhere
+	Room    *room.Room            // shared with others who take files in
+	Grace   time.Duration         // for messages in hand when Run's context ends; default 20s
+	Log     *slog.Logger          // default slog.Default()
+	Metrics prometheus.Registerer // nil: nothing is exported
 }
 
 // A Taker takes messages in. New starts nothing; Run does all.
 type Taker struct {
 	Options
+	hashing  *media.Hashing
 	roots    []string      // see Roots
 	tries    tries         // of what could not be decided so far
 	fetching chan struct{} // held by who asks a server
@@ -61,7 +64,7 @@ func New(o Options) (*Taker, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Taker{Options: o, roots: roots, fetching: make(chan struct{}, mostFetches), caught: make(chan struct{})}, nil
+	return &Taker{Options: o, hashing: media.NewHashing(o.Metrics), roots: roots, fetching: make(chan struct{}, mostFetches), caught: make(chan struct{})}, nil
 }
 
 // Roots returns the absolute paths of folders, both as they are named and, where links lead to them, as they are.
