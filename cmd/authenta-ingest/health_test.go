@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"syscall"
@@ -215,5 +216,60 @@ func TestOnALoopbackAddressOnlyLocalNamesAreAnswered(t *testing.T) {
 				t.Errorf("Host %s: %d, want %d: %s", host, answer.StatusCode, want, body)
 			}
 		}
+	}
+}
+
+func TestTheHealthCommandSaysWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox.Options{})
+	health := func(code int, says string, args ...string) {
+		t.Helper()
+		p := w.start(nil, append([]string{"health"}, args...)...)
+		if got := p.wait(time.Minute); got != code || !strings.Contains(p.stdout.String()+p.stderr.String(), says) {
+			t.Errorf("health %v: %d, want %d and %q: %s%s", args, got, code, says, p.stdout.String(), p.stderr.String())
+		}
+	}
+	health(exitFailure, "INGEST_HTTP=off: the daemon cannot be asked")
+	url := w.serve()
+	health(exitFailure, "no daemon answers at "+w.env["INGEST_HTTP"])
+
+	address, port := freePort(t)
+	w.env["NATS_URL"] = "nats://" + address
+	p := w.start(nil, "run", w.inbox)
+	eventually(t, time.Minute, "it listens", func() bool { code, _ := readyz(t, url); return code != 0 })
+	w.env["INGEST_SETTLE"] = "a mistake in what the daemon alone needs"
+	health(exitDone, "healthy\n")
+	health(exitFailure, "not ready\nauthenta-ingest: daemon: starting: connecting to NATS", "--ready")
+	broker := natsServer(t, port, t.TempDir())
+	defer broker.WaitForShutdown()
+	defer broker.Shutdown()
+	awaitReady(t, url)
+	health(exitDone, "ready\n", "--ready")
+	p.terminate()
+
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"healthy": true}`) }))
+	defer other.Close()
+	w.env["INGEST_HTTP"] = other.Listener.Addr().String()
+	health(exitFailure, "is no daemon of this kind: it answered 200 OK")
+}
+
+// Whatever it listens on, the command finds the daemon on this machine.
+func TestTheHealthCommandReachesEveryKindOfAddress(t *testing.T) {
+	t.Parallel()
+	for _, host := range []string{"", "0.0.0.0", "[::]", "[::1]", "localhost"} {
+		t.Run(host, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, sandbox.Options{})
+			_, port := freePort(t)
+			w.env["INGEST_HTTP"] = fmt.Sprintf("%s:%d", host, port)
+			if l, err := net.Listen("tcp", w.env["INGEST_HTTP"]); err != nil {
+				t.Skip("this machine has no such address: ", err)
+			} else {
+				l.Close()
+			}
+			w.env["NATS_URL"] = "nats://127.0.0.1:1" // how it is, is told without
+			w.start(nil, "run", w.inbox)
+			eventually(t, time.Minute, "it is healthy", func() bool { return w.start(nil, "health").wait(time.Minute) == exitDone })
+		})
 	}
 }

@@ -16,6 +16,9 @@ const (
 	MetricsPath = "/metrics"
 )
 
+// serverName is by what a client knows that it has found a monitor.
+const serverName = "authenta-ingest"
+
 func (m *Monitor) pages() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+HealthPath, func(w http.ResponseWriter, _ *http.Request) {
@@ -67,6 +70,7 @@ type problem struct {
 
 // reply answers with JSON: 200, or 503 if something is not as it should be.
 func reply(w http.ResponseWriter, well bool, body any) {
+	w.Header().Set("Server", serverName)
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
