@@ -72,7 +72,8 @@ Settings come from the environment; 'authenta-ingest config' shows them all.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(runCommand(), submitCommand(), statusCommand(), pauseCommand(), resumeCommand(), retryCommand(), healthCommand(), sandboxCommand(), configCommand(), versionCommand())
+	root.AddCommand(runCommand(), submitCommand(), verdictsCommand(), statusCommand(), healthCommand(), pauseCommand(), resumeCommand(), retryCommand(),
+		sandboxCommand(), configCommand(), versionCommand())
 	return root
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -193,13 +194,14 @@ func gatesOf(args []string) string {
 
 // ask connects to the NATS of a running daemon and lets do ask it.
 func ask(cmd *cobra.Command, do func(context.Context, control.Remote) error) error {
-	return withNATS(cmd, func(ctx context.Context, s settings, conn *queue.Conn) error {
+	return withNATS(cmd, slog.New(slog.DiscardHandler), func(ctx context.Context, s settings, conn *queue.Conn) error {
 		return do(ctx, control.Remote{Conn: conn.Conn, Namespace: queue.Namespace(s.Namespace)})
 	})
 }
 
-// withNATS connects to the NATS of a running daemon. An error of do that says nothing of the exit code is a failure.
-func withNATS(cmd *cobra.Command, do func(context.Context, settings, *queue.Conn) error) error {
+// withNATS connects to the NATS of a running daemon, and logs what becomes of the connection. An error of do that says nothing
+// of the exit code is a failure.
+func withNATS(cmd *cobra.Command, log *slog.Logger, do func(context.Context, settings, *queue.Conn) error) error {
 	s, _ := parseSettings() // a daemon can be asked though its folders are gone, and the like
 	mistakes := &mistakes{}
 	s.checkNATS(mistakes)
@@ -209,7 +211,7 @@ func withNATS(cmd *cobra.Command, do func(context.Context, settings, *queue.Conn
 	if s.NATSURL == "" && s.NATSListen == embedded.Off {
 		return &exitError{exitUsage, errors.New("the daemon's NATS does not listen (INGEST_NATS_LISTEN=off): let it listen on a loopback address, or set NATS_URL")}
 	}
-	conn, err := s.dial(cmd.Context())
+	conn, err := s.dial(cmd.Context(), log)
 	if err != nil {
 		return &exitError{exitFailure, err}
 	}
@@ -225,14 +227,13 @@ func withNATS(cmd *cobra.Command, do func(context.Context, settings, *queue.Conn
 const dialTime = 5 * time.Second
 
 // dial connects to the daemon's NATS: the external one, or where the embedded one listens.
-func (s settings) dial(ctx context.Context) (*queue.Conn, error) {
+func (s settings) dial(ctx context.Context, log *slog.Logger) (*queue.Conn, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, dialTime, errors.New("gave up"))
 	defer cancel()
-	quiet := newLog(io.Discard, "error")
 	if s.NATSURL != "" {
-		return queue.Dial(ctx, s.server(), quiet)
+		return queue.Dial(ctx, s.server(), log)
 	}
-	conn, err := queue.Connect("nats://"+s.NATSListen, quiet, nats.Token(s.NATSToken))
+	conn, err := queue.Connect("nats://"+s.NATSListen, log, nats.Token(s.NATSToken))
 	if errors.Is(err, nats.ErrAuthorization) {
 		return nil, fmt.Errorf("the daemon at INGEST_NATS_LISTEN=%s wants another token: set INGEST_NATS_TOKEN to that of the daemon (%w)", s.NATSListen, err)
 	}

@@ -9,13 +9,9 @@ import (
 	"net/url"
 	"os"
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"text/tabwriter"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/schollz/progressbar/v3"
 
@@ -33,6 +29,7 @@ type report struct {
 	log   *slog.Logger
 
 	mu       sync.Mutex
+	columns  answerColumns
 	read     queue.Position
 	outcomes map[queue.Outcome]int
 	reasons  map[queue.Reason]int
@@ -70,16 +67,7 @@ func (r *report) verdict(v queue.Verdict, raw []byte, sequence uint64) {
 		fmt.Fprintf(r.out, "%s\n", raw)
 		return
 	}
-	fmt.Fprintln(r.out, verdictLine(v))
-}
-
-// verdictLine is a verdict for a person.
-func verdictLine(v queue.Verdict) string {
-	sure := ""
-	if v.Confidence != nil {
-		sure = fmt.Sprintf("%.0f %%", *v.Confidence*100)
-	}
-	return fmt.Sprintf("%-12s  %5s  %-5s  %s", v.Outcome, sure, v.Model, legible(path(v.Head)))
+	fmt.Fprintln(r.out, r.columns.verdict(v))
 }
 
 func (r *report) failure(f queue.Failure, _ []byte, sequence uint64) {
@@ -102,15 +90,6 @@ func path(h queue.Head) string {
 		return h.Name
 	}
 	return h.URI
-}
-
-// legible quotes a name that has something else in it than characters to read: it would be a line of its own, or an order to
-// the terminal.
-func legible(name string) string {
-	if utf8.ValidString(name) && !strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) {
-		return name
-	}
-	return strconv.Quote(name)
 }
 
 // progress notes what is on the queue, and moves the bar.

@@ -116,14 +116,9 @@ func next(until, at time.Time, when, never string) string {
 	return fmt.Sprintf("%s %s (in %s)", when, clock(until), max(until.Sub(at), 0).Round(time.Second))
 }
 
-func clock(t time.Time) string { return t.Local().Format(time.DateTime) }
-
 func countLine(c *control.CountStatus) string {
 	if c == nil {
 		return "not known"
 	}
 	return fmt.Sprintf("%d of %d left", c.Left, c.Granted)
 }
-
-// oneLine is a message as it fits into a table.
-func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }

@@ -93,7 +93,7 @@ func TestSubmitHandsFilesInAndBringsTheirAnswers(t *testing.T) {
 	// By one model, for a person; with one that is no media, one that may not be fetched, and one that is in a folder.
 	watched := w.write("in.jpg", picture(3))
 	mixed := w.submit(exitFailed, "--wait", "--model", "AC-1", a, w.outside("note.txt", []byte("a note")), "https://media.example/d.jpg?"+signature, queue.FileURI(watched))
-	for _, want := range []string{"AC-1   a.jpg", "unsupported                 note.txt: a file of type text/plain", "invalid                     d.jpg: ", "AC-1   " + watched} {
+	for _, want := range []string{"AC-1   a.jpg", "unsupported                    note.txt: a file of type text/plain", "invalid                        https://media.example/d.jpg: ", "AC-1   " + watched} {
 		if !slices.ContainsFunc(mixed.lines(), func(l string) bool { return strings.Contains(l, want) }) {
 			t.Errorf("it says nothing of %q: %q", want, mixed.lines())
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
@@ -13,7 +14,6 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/cobra"
 
 	"github.com/authenta/authenta-ingest/queue"
@@ -140,19 +140,17 @@ func checkAddress(uri string) (err error) {
 }
 
 func (o submission) run(cmd *cobra.Command, args []string) error {
-	return withNATS(cmd, func(ctx context.Context, s settings, conn *queue.Conn) error {
+	log := slog.New(slog.DiscardHandler)
+	return withNATS(cmd, log, func(ctx context.Context, s settings, conn *queue.Conn) error {
 		q, err := queue.Attach(conn, queue.Options{
-			Namespace: queue.Namespace(s.Namespace), Replicas: s.Replicas, StageBytes: s.StageBytes.bytes, Log: newLog(io.Discard, "error"),
+			Namespace: queue.Namespace(s.Namespace), Replicas: s.Replicas, StageBytes: s.StageBytes.bytes, Log: log,
 		})
 		if err != nil {
 			return err
 		}
 		var from queue.Position
 		if o.wait {
-			switch from, err = q.End(ctx); {
-			case errors.Is(err, jetstream.ErrStreamNotFound):
-				return fmt.Errorf("no daemon has run at this NATS server in the namespace %s: is that its INGEST_NAMESPACE?", s.Namespace)
-			case err != nil:
+			if from, err = endOf(ctx, q); err != nil {
 				return err
 			}
 		}
@@ -246,10 +244,10 @@ func (o submission) await(ctx context.Context, q *queue.Queue, from queue.Positi
 	}
 	err := q.Follow(ctx, from, queue.Reader{
 		Verdict: func(v queue.Verdict, raw []byte, _ uint64) {
-			a.take(v.Head, raw, func() string { return verdictLine(v) }, false)
+			a.take(v.Head, raw, func() string { return a.columns.verdict(v) }, false)
 		},
 		Failure: func(f queue.Failure, raw []byte, _ uint64) {
-			a.take(f.Head, raw, func() string { return failureLine(f) }, true)
+			a.take(f.Head, raw, func() string { return a.columns.failure(f) }, true)
 		},
 	})
 	switch {
@@ -269,10 +267,11 @@ type answers struct {
 	json     bool
 	complete func()
 
-	mu     sync.Mutex
-	open   map[queue.DropID]bool // waited for
-	had    map[queue.DropID]bool
-	failed bool
+	mu      sync.Mutex
+	columns answerColumns
+	open    map[queue.DropID]bool // waited for
+	had     map[queue.DropID]bool
+	failed  bool
 }
 
 // take prints an answer if it is waited for. What it tells of other models is waited for, too.
@@ -298,9 +297,4 @@ func (a *answers) take(h queue.Head, raw []byte, line func() string, failed bool
 	if len(a.open) == 0 {
 		a.complete()
 	}
-}
-
-// failureLine is a failure for a person.
-func failureLine(f queue.Failure) string {
-	return fmt.Sprintf("%-12s  %5s  %-5s  %s: %s", f.Reason, "", f.Model, legible(f.Name), oneLine(f.Message))
 }
