@@ -106,11 +106,15 @@ func (w *world) start(extra map[string]string, args ...string) *program {
 	return startProgram(w.t, w.env, extra, nil, args...)
 }
 
+// raceEnds has the race detector not wait for a second at the end of a program, in which other goroutines might still be found to
+// be at fault: there are hundreds of programs.
+const raceEnds = "GORACE=atexit_sleep_ms=20"
+
 func startProgram(t *testing.T, env, extra map[string]string, as *syscall.SysProcAttr, args ...string) *program {
 	t.Helper()
 	p := &program{t: t, cmd: exec.Command(os.Args[0], args...), exited: make(chan struct{})}
 	p.cmd.SysProcAttr = as
-	p.cmd.Env = []string{beTheProgram + "=1", "PATH=" + os.Getenv("PATH"), "TMPDIR=" + os.TempDir()}
+	p.cmd.Env = []string{beTheProgram + "=1", "PATH=" + os.Getenv("PATH"), "TMPDIR=" + os.TempDir(), raceEnds}
 	all := maps.Clone(env)
 	maps.Copy(all, extra)
 	for name, value := range all {
