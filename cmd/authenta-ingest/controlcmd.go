@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -16,56 +15,6 @@ import (
 	"github.com/authenta/authenta-ingest/queue/control"
 	"github.com/authenta/authenta-ingest/queue/embedded"
 )
-
-// watchEvery is how often 'status --watch' looks again.
-const watchEvery = 2 * time.Second
-
-func statusCommand() *cobra.Command {
-	var asJSON, watch bool
-	cmd := &cobra.Command{
-		Use:   "status",
-		Short: "Show what a running daemon does, and what it waits for",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return ask(cmd, func(ctx context.Context, r control.Remote) error {
-				if !watch {
-					return showStatus(ctx, cmd.OutOrStdout(), r, asJSON)
-				}
-				return watchStatus(ctx, cmd, r, asJSON)
-			})
-		},
-	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print it as a JSON line")
-	cmd.Flags().BoolVar(&watch, "watch", false, "print it again every 2 seconds, until a signal")
-	return cmd
-}
-
-func showStatus(ctx context.Context, w io.Writer, r control.Remote, asJSON bool) error {
-	s, err := r.Status(ctx)
-	if err != nil {
-		return err
-	}
-	return printStatus(w, s, asJSON)
-}
-
-// watchStatus shows the status again and again until ctx ends. A daemon that does not answer may do so the next time.
-func watchStatus(ctx context.Context, cmd *cobra.Command, r control.Remote, asJSON bool) error {
-	tick := time.NewTicker(watchEvery)
-	defer tick.Stop()
-	for {
-		if !asJSON && isTerminal(cmd.OutOrStdout()) {
-			fmt.Fprint(cmd.OutOrStdout(), "\x1b[H\x1b[2J") // to the top of an empty screen
-		}
-		if err := showStatus(ctx, cmd.OutOrStdout(), r, asJSON); err != nil && ctx.Err() == nil {
-			fmt.Fprintln(cmd.ErrOrStderr(), "authenta-ingest:", err)
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-	}
-}
 
 func pauseCommand() *cobra.Command {
 	var p control.PauseRequest
@@ -164,10 +113,10 @@ func retry(ctx context.Context, w io.Writer, r control.Remote, p control.RetryRe
 			return err
 		}
 		for _, j := range reply.Retried {
-			fmt.Fprintf(w, "retried      %s  %s\n", j.Job.Short(), j.Name)
+			fmt.Fprintf(w, "retried      %s  %s\n", j.Job.Short(), legible(j.Name))
 		}
 		for _, j := range reply.Refused {
-			fmt.Fprintf(w, "not retried  %s: %s\n", j.Name, j.Why)
+			fmt.Fprintf(w, "not retried  %s: %s\n", legible(j.Name), oneLine(j.Why))
 		}
 		retried, refused = retried+len(reply.Retried), refused+len(reply.Refused)
 		if p.From, p.To = reply.Next, reply.To; p.From == 0 {
@@ -217,6 +166,9 @@ func withNATS(cmd *cobra.Command, log *slog.Logger, do func(context.Context, set
 	}
 	defer conn.Close()
 	err = do(cmd.Context(), s, conn)
+	if errors.Is(err, context.Canceled) && cmd.Context().Err() != nil {
+		err = errors.New("stopped before there was an answer")
+	}
 	if _, said := errors.AsType[*exitError](err); err != nil && !said {
 		return &exitError{exitFailure, err}
 	}
@@ -241,12 +193,4 @@ func (s settings) dial(ctx context.Context, log *slog.Logger) (*queue.Conn, erro
 		return nil, fmt.Errorf("no daemon can be asked at INGEST_NATS_LISTEN=%s: is one running? (%w)", s.NATSListen, err)
 	}
 	return conn, nil
-}
-
-// printStatus prints a status as a JSON line or for a person.
-func printStatus(w io.Writer, s control.Status, asJSON bool) error {
-	if asJSON {
-		return json.NewEncoder(w).Encode(s)
-	}
-	return writeStatus(w, s)
 }

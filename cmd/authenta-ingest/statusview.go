@@ -16,7 +16,7 @@ import (
 func writeStatus(w io.Writer, s control.Status) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	row := func(name, format string, args ...any) {
-		fmt.Fprintf(table, "%s\t%s\n", name, fmt.Sprintf(format, args...))
+		fmt.Fprintf(table, "%s\t%s\n", name, legible(fmt.Sprintf(format, args...)))
 	}
 	row("platform", "%s", s.Platform)
 	row("queued", "%d to upload", s.Queued)
@@ -37,13 +37,13 @@ func writeStatus(w io.Writer, s control.Status) error {
 	}
 	row("rates", "%g creates and %g polls a second, of all workers together", s.Rates.Mutation, s.Rates.Query)
 	for i, m := range s.Workers {
-		row(first(i, "processes"), "%s  %s  since %s", m, cmp.Or(m.Role, control.RoleAll), m.Since.Local().Format(time.DateTime))
+		row(first(i, "processes"), "%s  %s  since %s", m, cmp.Or(m.Role, control.RoleAll), clock(m.Since))
 	}
 	for _, host := range s.Namesakes {
 		row("WARNING", "several machines are called %s: files of one fail as unreadable on another; set INGEST_HOST on each to a name of its own", host)
 	}
 	for i, f := range s.Failures {
-		row(first(i, "last failures"), "%s  %s  %s  %s: %s", f.FailedAt.Local().Format(time.DateTime), failureKey(f), f.Name, f.Reason, oneLine(f.Message))
+		row(first(i, "last failures"), "%s  %s  %s  %s: %s", clock(f.FailedAt), failureKey(f), legible(f.Name), f.Reason, oneLine(f.Message))
 	}
 	return table.Flush()
 }

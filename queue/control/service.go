@@ -207,14 +207,19 @@ func (r Remote) ask(ctx context.Context, verb string, request, reply any) error 
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, 2*answerTime)
+	whole := ctx
+	ctx, cancel := context.WithTimeout(whole, 2*answerTime)
 	defer cancel()
 	msg, err := r.Conn.RequestWithContext(ctx, string(r.Namespace)+".ctl."+verb, data)
 	switch {
 	case errors.Is(err, nats.ErrNoResponders):
-		return fmt.Errorf("no daemon answers in the namespace %s at this NATS server: is one running?", r.Namespace)
+		return fmt.Errorf("no daemon answers in the namespace %s at this NATS server: is one running, and is that its INGEST_NAMESPACE?", r.Namespace)
+	case err != nil && !r.Conn.IsConnected():
+		return errors.New("the connection to NATS is lost: does its server, or the daemon with it, still run?")
+	case errors.Is(err, context.DeadlineExceeded) && whole.Err() == nil:
+		return fmt.Errorf("no daemon has answered within %s: it may be waiting for its NATS server, which its log says; try again", 2*answerTime)
 	case err != nil:
-		return fmt.Errorf("ask the daemon to %s: %w", verb, err)
+		return fmt.Errorf("ask a daemon for %s: %w", verb, err)
 	}
 	if said := msg.Header.Get(micro.ErrorHeader); said != "" {
 		return errors.New(said)
