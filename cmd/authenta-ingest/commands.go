@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -89,13 +90,17 @@ func versionCommand() *cobra.Command {
 	}
 }
 
-// version is what the Go toolchain knows of this build.
+// release is the version that whoever builds a package or an image gives it (go build -ldflags "-X main.release=v1.2.3").
+var release string
+
+// version is that of the program and of the Go that it was built with.
 func version() string { return moduleVersion() + " " + runtime.Version() }
 
-// moduleVersion is that of the program.
+// moduleVersion is the release, or what the Go toolchain knows of this build.
 func moduleVersion() string {
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		return info.Main.Version
+	known := ""
+	if info, ok := debug.ReadBuildInfo(); ok {
+		known = info.Main.Version
 	}
-	return "(devel)"
+	return cmp.Or(release, known, "(devel)")
 }

@@ -99,6 +99,7 @@ func run(ctx context.Context, s settings, o runOptions, stdout, stderr io.Writer
 	defer pages.Close()
 	defer context.AfterFunc(ctx, pages.Stopping)()
 	pages.Starting("connecting to NATS")
+	makeTempDir(log)
 	states := s.StateDir
 	if o.sandbox { // its jobs and verdicts stay apart from the real ones
 		s.StateDir = sandboxState(s.StateDir)
