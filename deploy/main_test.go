@@ -15,13 +15,15 @@ import (
 	"time"
 )
 
-// otherMain is what the test binary does instead of tests, where a test has started it for that.
-var otherMain func() (code int, is bool)
+// becomes are what the test binary can turn into instead of running tests, by the variable with which a test has it do so. They
+// are given what it holds, and return only if they fail.
+var becomes = map[string]func(string) error{}
 
 func TestMain(m *testing.M) {
-	if otherMain != nil {
-		if code, is := otherMain(); is {
-			os.Exit(code)
+	for name, become := range becomes {
+		if value := os.Getenv(name); value != "" {
+			fmt.Fprintln(os.Stderr, become(value))
+			os.Exit(1)
 		}
 	}
 	code := m.Run()
@@ -145,4 +147,22 @@ func blocks(t *testing.T, heading, language string) []string {
 		t.Fatalf("section %q of README.md has no blocks of %s", heading, language)
 	}
 	return found
+}
+
+// settings is what 'config' says of each setting.
+var settings = sync.OnceValues(func() (string, error) {
+	c := exec.Command(filepath.Join(built.dir, "authenta-ingest"), "config")
+	out, err := c.Output()
+	return "\n" + string(out), err
+})
+
+// isSetting reports whether a variable is a setting of the program.
+func isSetting(t *testing.T, name string) bool {
+	t.Helper()
+	program(t)
+	list, err := settings()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Contains(list, "\n"+name+" ")
 }
