@@ -217,7 +217,7 @@ func (q *Queue) setUp(ctx context.Context) error {
 	if q.jobs, err = q.stream(ctx, jobs); err != nil {
 		return err
 	}
-	q.rooms.jobs, q.groups.jobs = &room{stream: q.jobs}, q.groupFor(q.jobs)
+	q.rooms.jobs, q.groups.jobs = newRoom(q.jobs), q.groupFor(q.jobs)
 	for _, cfg := range []jetstream.StreamConfig{
 		limits("verdicts", q.ns.subject("verdicts", ">"), verdictsBytes),
 		limits("failures", q.ns.subject("failures", ">"), failuresBytes),
@@ -235,7 +235,7 @@ func (q *Queue) setUp(ctx context.Context) error {
 	if q.ledger, err = q.bucket(ctx, "ledger", ledgerBytes, jetstream.DefaultPersistMode); err != nil {
 		return err
 	}
-	q.rooms.ledger, q.groups.ledger = &room{stream: q.ledger}, q.groupFor(q.ledger)
+	q.rooms.ledger, q.groups.ledger = newRoom(q.ledger), q.groupFor(q.ledger)
 	// An entry of the registry may be lost in a crash: its file is then hashed and submitted once more, as the same
 	// drop. So it need not wait for the disk, which has enough to do.
 	lazily := jetstream.AsyncPersistMode
@@ -245,7 +245,7 @@ func (q *Queue) setUp(ctx context.Context) error {
 	if q.files, err = q.bucket(ctx, "files", filesBytes, lazily); err != nil {
 		return err
 	}
-	q.rooms.files, q.groups.files = &room{stream: q.files}, q.groupFor(q.files)
+	q.rooms.files, q.groups.files = newRoom(q.files), q.groupFor(q.files)
 	q.warnOfOneCopy()
 	return nil
 }

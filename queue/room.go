@@ -49,29 +49,49 @@ func (q *Queue) take(ctx context.Context, names int) error {
 // and whose messages change queues. It asks the broker once a second, and sooner when little is left.
 type room struct {
 	stream jetstream.Stream
+	asking chan struct{} // has an element while somebody asks the broker for all; whoever waits for that does so no longer than it may
 
 	mu    sync.Mutex
 	asked time.Time
 	left  int64 // bytes that may be taken before it asks again
 }
 
+func newRoom(s jetstream.Stream) *room { return &room{stream: s, asking: make(chan struct{}, 1)} }
+
 // has returns ErrFull if there is no room for n bytes.
 func (r *room) has(ctx context.Context, n int64) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.left >= n && time.Since(r.asked) <= time.Second {
+	if r.known(n) {
+		return nil
+	}
+	asks := "ask how full stream " + r.stream.CachedInfo().Config.Name + " is"
+	select {
+	case r.asking <- struct{}{}:
+		defer func() { <-r.asking }()
+	case <-ctx.Done():
+		return fmt.Errorf("%s: %w", asks, ctx.Err())
+	}
+	if r.known(n) { // somebody has asked meanwhile
 		return nil
 	}
 	info, err := r.stream.Info(ctx)
 	if err != nil {
-		return fmt.Errorf("ask how full stream %s is: %w", r.stream.CachedInfo().Config.Name, err)
+		return fmt.Errorf("%s: %w", asks, err)
 	}
 	free := info.Config.MaxBytes/4*3 - int64(info.State.Bytes)
 	if free < n {
 		return fmt.Errorf("%w: stream %s holds %d MB", ErrFull, info.Config.Name, info.State.Bytes>>20)
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.asked, r.left = time.Now(), max(n, free/2) // other processes take from it too
 	return nil
+}
+
+// known reports whether the last answer says that there is room for n bytes.
+func (r *room) known(n int64) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.left >= n && time.Since(r.asked) <= time.Second
 }
 
 // take counts n bytes.

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -272,4 +273,97 @@ func TestTheHealthCommandReachesEveryKindOfAddress(t *testing.T) {
 			eventually(t, time.Minute, "it is healthy", func() bool { return w.start(nil, "health").wait(time.Minute) == exitDone })
 		})
 	}
+}
+
+func TestAPauseIsReadyWithAReason(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox.Options{MutationQuota: 1, Latency: 10 * time.Millisecond})
+	url := w.serve()
+	w.listen()
+	w.drop(0, 3)
+	w.start(nil, "run", w.inbox)
+	held := func(name, why string, says ...string) {
+		t.Helper()
+		var c monitor.Check
+		eventually(t, time.Minute, name+" are "+why, func() bool {
+			code, checks := readyz(t, url)
+			c = checks[name]
+			return code == http.StatusOK && !c.OK && strings.Contains(c.Message, why)
+		})
+		for _, want := range says {
+			if !strings.Contains(c.Message, want) {
+				t.Errorf("%s: %q does not say %q", name, c.Message, want)
+			}
+		}
+	}
+	held("uploads", "paused quota", "next try", "have the platform grant more calls")
+	w.command("pause", "polls", "--reason", "night shift")
+	held("polls", "paused by hand", "night shift", "'authenta-ingest resume' ends it")
+	if said := w.command("health", "--ready"); !strings.HasPrefix(said, "ready\nuploads: paused quota") || !strings.Contains(said, "\npolls: paused by hand") {
+		t.Errorf("health --ready says %q", said)
+	}
+	if said := w.command("health"); said != "healthy\n" {
+		t.Errorf("health says %q", said)
+	}
+	w.platform.Grant(unlimited)
+	w.command("resume")
+	eventually(t, time.Minute, "all is well", func() bool {
+		code, checks := readyz(t, url)
+		return code == http.StatusOK && checks["uploads"].OK && checks["polls"].OK
+	})
+}
+
+func TestAFullDiskIsReadyWithAReason(t *testing.T) {
+	t.Parallel()
+	for name, leave := range map[string]int64{"nearly full": 1 << 20, "full, so that no write succeeds": 0} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, sandbox.Options{})
+			url := w.serve()
+			disk := smallDisk(t, 64)
+			w.env["INGEST_STATE_DIR"] = filepath.Join(disk, "state")
+			w.start(nil, "run", w.inbox)
+			awaitReady(t, url)
+			makeRoom := fillDisk(t, disk, leave)
+			w.write("a.jpg", picture(1))
+			eventually(t, time.Minute, "both tell of it", func() bool {
+				code, checks := readyz(t, url)
+				return code == http.StatusOK && strings.Contains(checks["disk"].Message, "make room on it") && !checks["intake"].OK
+			})
+			makeRoom()
+			eventually(t, time.Minute, "all is well", func() bool {
+				_, checks := readyz(t, url)
+				return checks["disk"].OK && checks["intake"].OK && checks["broker"].OK
+			})
+		})
+	}
+}
+
+// A server that takes connections and does nothing: no state of the connection tells of it.
+func TestABrokerThatHangsIsAway(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox.Options{})
+	url := w.serve()
+	c := w.cluster(0)
+	w.start(nil, "run", w.inbox)
+	awaitReady(t, url)
+	if err := c.broker.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, time.Minute, "it is not ready", func() bool {
+		code, checks := readyz(t, url)
+		return code == http.StatusServiceUnavailable && strings.Contains(checks["broker"].Message, "has taken nothing")
+	})
+	began := time.Now()
+	code, body := get(t, url+"/api/status")
+	if took := time.Since(began); code != http.StatusServiceUnavailable || !strings.HasPrefix(string(body), `{"error":"the status could not be had`) || took > 10*time.Second {
+		t.Errorf("%d %s after %s", code, body, took)
+	}
+	if code, body := get(t, url+"/healthz"); code != http.StatusOK {
+		t.Errorf("not healthy: %d %s", code, body)
+	}
+	if err := c.broker.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	awaitReady(t, url)
 }

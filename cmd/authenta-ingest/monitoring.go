@@ -1,9 +1,6 @@
 package main
 
 import (
-	"cmp"
-	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -75,34 +72,4 @@ func (s settings) serve(m *monitor.Monitor, once bool, log *slog.Logger) error {
 		return fmt.Errorf("serve profiles at INGEST_PPROF=%s: %w: set it to an address of this machine that is free, or to nothing", s.PProf, err)
 	}
 	return nil
-}
-
-// probes are how the monitor asks a daemon at work.
-func (d *daemon) probes() monitor.Probes {
-	return monitor.Probes{
-		Checks: d.checks,
-		Status: func(ctx context.Context) (any, error) { return d.cluster.Status(ctx) },
-	}
-}
-
-// checks are what readiness depends on.
-func (d *daemon) checks(context.Context) []monitor.Check {
-	return []monitor.Check{vital("broker", d.broker.reached())}
-}
-
-// vital is a check without which the process is not ready.
-func vital(name string, err error) monitor.Check {
-	c := monitor.Check{Name: name, OK: err == nil, Vital: true}
-	if err != nil {
-		c.Message = err.Error()
-	}
-	return c
-}
-
-// reached returns nil if there is a connection to NATS now.
-func (b *broker) reached() error {
-	if b.conn.IsConnected() {
-		return nil
-	}
-	return fmt.Errorf("NATS at %s is away (%w); work goes on by itself when it is back", b.address, cmp.Or(b.conn.LastError(), errors.New("no connection")))
 }

@@ -92,13 +92,13 @@ var onStep func(point string)
 // run builds the parts, lets them work until ctx ends or --once is done, and takes them down in the reverse order.
 func run(ctx context.Context, s settings, o runOptions, stdout, stderr io.Writer, log *slog.Logger) (err error) {
 	told := newTelemetry()
-	pages, err := openMonitor(s, o.once, told.handler(log), log)
+	health, err := openMonitor(s, o.once, told.handler(log), log)
 	if err != nil {
 		return &exitError{exitFailure, err}
 	}
-	defer pages.Close()
-	defer context.AfterFunc(ctx, pages.Stopping)()
-	pages.Starting("connecting to NATS")
+	defer health.Close()
+	defer context.AfterFunc(ctx, health.Stopping)()
+	health.Starting("connecting to NATS")
 	makeTempDir(log)
 	states := s.StateDir
 	if o.sandbox { // its jobs and verdicts stay apart from the real ones
@@ -158,7 +158,7 @@ func run(ctx context.Context, s settings, o runOptions, stdout, stderr io.Writer
 			"let others see them under the same paths, or set INGEST_STAGE=store", "machine", s.filesAt())
 	}
 	d.report = newReport(q, o, stdout, stderr, log)
-	d.monitor = pages
+	d.monitor = health
 	return d.run(ctx, o.once)
 }
 

@@ -213,11 +213,21 @@ func (c *Cluster) leave() {
 	}
 }
 
+// Here reports whether the cluster counts this process in now: NATS has taken a sign of life that is not too old.
+func (c *Cluster) Here() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.here()
+}
+
+// here is Here for those who hold the lock.
+func (c *Cluster) here() bool { return time.Since(c.signed) < presenceTTL }
+
 // present returns when the cluster counts this process in: otherwise others use its share.
 func (c *Cluster) present(ctx context.Context) error {
 	for {
 		c.mu.Lock()
-		here := time.Since(c.signed) < presenceTTL
+		here := c.here()
 		quiet, heard := time.Until(c.lapsed), c.heard
 		c.mu.Unlock()
 		if here && quiet <= 0 {

@@ -94,17 +94,23 @@ func (c *Cluster) Status(ctx context.Context) (Status, error) {
 	s := Status{
 		At: now(), Namespace: string(c.Queue.Namespace), Platform: c.Queue.Platform,
 		Queued: depths.Upload, Awaiting: depths.Await, Waiting: waiting, Messages: untaken,
-		Uploads: gateStatus(c.Uploads.State()), Polls: gateStatus(c.Polls.State()),
 		Budget: c.Budget.Counts().status(depths.Await), Rates: Rates{c.MutationRate, c.QueryRate},
 		Workers: c.Members(), Namesakes: c.Namesakes(), Failures: failures, Mended: mended,
 	}
 	if err := c.Queue.Room(ctx); err != nil {
 		s.Intake = IntakeStatus{Paused: true, Message: err.Error()}
 	}
-	if c.Polls.State().NeedsSomebody() { // what cannot be fetched is not paid for
-		s.Uploads.Paused, s.Uploads.WaitsFor = true, c.Polls.name
-	}
+	s.Uploads, s.Polls = c.Gates()
 	return s, nil
+}
+
+// Gates says whether calls are made, as far as this process knows. It waits for nothing.
+func (c *Cluster) Gates() (uploads, polls GateStatus) {
+	uploads, polls = gateStatus(c.Uploads.State()), gateStatus(c.Polls.State())
+	if polls.NeedsSomebody() { // what cannot be fetched is not paid for
+		uploads.Paused, uploads.WaitsFor = true, c.Polls.name
+	}
+	return uploads, polls
 }
 
 func gateStatus(s State) GateStatus { return GateStatus{Paused: s.Paused(), State: s} }
