@@ -16,6 +16,8 @@ const (
 	backlog = 1024
 	// maxSettling is how many files may be waited for at a time, in some 20 MB; more are found by the next scan.
 	maxSettling = 1 << 16
+	// turnEvery is how often the loop turns if nothing happens, to show that it does.
+	turnEvery = 5 * time.Second
 )
 
 // loop decides what is complete, and hands it to the intake, until ctx ends.
@@ -24,8 +26,11 @@ func (w *Watcher) loop(ctx context.Context) error {
 	t.settled = w.metrics.settled
 	timer := time.NewTimer(w.Settle) // for the next file to settle
 	defer timer.Stop()
+	turn := time.NewTicker(turnEvery)
+	defer turn.Stop()
 	first, caught := w.firstScan, w.caught // nil once closed
 	for {
+		w.Beat()
 		t.settle()
 		if first == nil && caught != nil && t.idle() && len(w.found) == 0 {
 			close(caught)
@@ -47,6 +52,7 @@ func (w *Watcher) loop(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-timer.C:
+		case <-turn.C:
 		case <-first:
 			first = nil
 		case g := <-found:
@@ -76,6 +82,7 @@ func (w *Watcher) lookAtHints(t *triage) {
 		w.lostEvents()
 	}
 	for path := range paths {
+		w.Beat() // a slow disk is no loop that stands still
 		r := w.rootOf(path)
 		if r == nil {
 			continue
@@ -234,6 +241,7 @@ func (w *Watcher) lookAgain(g sighting) (sighting, bool) {
 	if g.remote {
 		return g, true
 	}
+	w.Beat() // it may be one of very many
 	r := w.rootOf(g.path)
 	st, err := lstat(g.path)
 	if err == nil && isLink(&st) {

@@ -46,6 +46,7 @@ type Options struct {
 	Room    *room.Room            // shared with others who take files in; default: one of its own
 	Log     *slog.Logger          // default slog.Default()
 	Metrics prometheus.Registerer // nil: nothing is exported
+	Beat    func()                // called by the loop that decides what is complete each time that it turns, every few seconds at least; default: nothing
 
 	Stage          bool   // put the bytes of what is taken in into the staging bucket, for workers that do not see the folders
 	FollowSymlinks bool   // take what symbolic links lead to, as far as it is in the watched folder
@@ -65,6 +66,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Room == nil {
 		o.Room = room.New(o.Queue, o.Log)
+	}
+	if o.Beat == nil {
+		o.Beat = func() {}
 	}
 	return o
 }

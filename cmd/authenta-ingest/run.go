@@ -135,7 +135,7 @@ func run(ctx context.Context, s settings, o runOptions, stdout, stderr io.Writer
 	if err != nil {
 		return stopped(ctx, err)
 	}
-	d, err := newDaemon(s, q, client, append(s.plan().Targets(s.Dirs...), states), told, log)
+	d, err := newDaemon(s, q, client, append(s.plan().Targets(s.Dirs...), states), told, health, log)
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
@@ -158,7 +158,6 @@ func run(ctx context.Context, s settings, o runOptions, stdout, stderr io.Writer
 			"let others see them under the same paths, or set INGEST_STAGE=store", "machine", s.filesAt())
 	}
 	d.report = newReport(q, o, stdout, stderr, log)
-	d.monitor = health
 	return d.run(ctx, o.once)
 }
 
@@ -176,11 +175,11 @@ func openQueue(ctx context.Context, s settings, platform string, b *broker, told
 }
 
 // newDaemon makes the parts that work on a queue, as far as they are this process's. exclude are folders that are not media's.
-func newDaemon(s settings, q *queue.Queue, client *authenta.Client, exclude []string, told *telemetry, log *slog.Logger) (*daemon, error) {
-	d := &daemon{queue: q, room: room.New(q, log), log: log}
+func newDaemon(s settings, q *queue.Queue, client *authenta.Client, exclude []string, told *telemetry, health *monitor.Monitor, log *slog.Logger) (*daemon, error) {
+	d := &daemon{queue: q, room: room.New(q, log), monitor: health, log: log}
 	var dirs []string
 	if s.Role.Watches() && len(s.Dirs) > 0 {
-		watch, err := newWatcher(s, q, d.room, exclude, told, log)
+		watch, err := newWatcher(s, q, d.room, exclude, told, health.Pulse("watcher"), log)
 		if err != nil {
 			return nil, err
 		}
@@ -189,7 +188,7 @@ func newDaemon(s settings, q *queue.Queue, client *authenta.Client, exclude []st
 	d.cluster = control.New(control.Options{
 		Queue: q, MutationRate: s.MutationRate, QueryRate: s.QueryRate,
 		MutationQuota: s.MutationQuota, QueryQuota: s.QueryQuota, Version: version(),
-		Role: s.Role, Host: s.machine(), Boot: s.boot(), Dirs: dirs, Log: log, Metrics: told,
+		Role: s.Role, Host: s.machine(), Boot: s.boot(), Dirs: dirs, Log: log, Metrics: told, Beat: health.Pulse("cluster"),
 	})
 	if s.Role.Works() {
 		d.worker = worker.New(worker.Options{
@@ -200,7 +199,7 @@ func newDaemon(s settings, q *queue.Queue, client *authenta.Client, exclude []st
 	return d, nil
 }
 
-func newWatcher(s settings, q *queue.Queue, r *room.Room, exclude []string, told *telemetry, log *slog.Logger) (*watcher.Watcher, error) {
+func newWatcher(s settings, q *queue.Queue, r *room.Room, exclude []string, told *telemetry, beat func(), log *slog.Logger) (*watcher.Watcher, error) {
 	files, err := s.filter()
 	if err != nil {
 		return nil, err
@@ -208,7 +207,7 @@ func newWatcher(s settings, q *queue.Queue, r *room.Room, exclude []string, told
 	return watcher.New(watcher.Options{
 		Queue: q, Dirs: s.Dirs, Exclude: exclude, Models: s.models(),
 		Settle: s.Settle, Rescan: s.Rescan, Filter: files, After: s.plan(), Poll: s.PollDirs, Stage: s.Stage == stageStore,
-		FollowSymlinks: s.FollowSymlinks, Host: s.Host, Machine: s.filesAt(), Room: r, Log: log, Metrics: told,
+		FollowSymlinks: s.FollowSymlinks, Host: s.Host, Machine: s.filesAt(), Room: r, Log: log, Metrics: told, Beat: beat,
 	})
 }
 

@@ -23,6 +23,10 @@ const (
 	signEvery   = 2 * time.Second
 )
 
+// turnTime is how long one turn of the loop that gives signs of life may take: a change of a record is tried on while NATS is
+// away.
+const turnTime = 20 * time.Second
+
 // The keys of the bucket.
 const (
 	uploadsKey   = "gate.uploads"
@@ -45,6 +49,7 @@ type Options struct {
 	Dirs          []string              // the folders that it watches, absolute
 	Log           *slog.Logger          // default slog.Default()
 	Metrics       prometheus.Registerer // nil: nothing is exported
+	Beat          func()                // called by the loop that gives signs of life each time that it turns, twice a minute at least; default: nothing
 }
 
 // A Cluster is a process's place among those that work on the same queue. New starts nothing; Run does all.
@@ -81,6 +86,9 @@ func New(o Options) *Cluster {
 	}
 	if o.Host == "" {
 		o.Host = Machine()
+	}
+	if o.Beat == nil {
+		o.Beat = func() {}
 	}
 	c := &Cluster{
 		Options: o, synced: make(chan struct{}), tells: make(chan telling, 64), members: map[string]sighting{}, heard: make(chan struct{}),
@@ -158,21 +166,31 @@ func (c *Cluster) stay(ctx context.Context) error {
 	tick := time.NewTicker(signEvery)
 	defer tick.Stop()
 	for {
-		if err := c.sign(ctx); err != nil {
-			c.Log.Debug("no sign of life could be given", "error", err)
-		}
-		c.forget()
-		c.welcome()
-		c.tellNamesakes()
-		c.reconsider(ctx)
-		c.Uploads.lift(ctx)
-		c.Polls.lift(ctx)
+		c.Beat()
+		c.turn(ctx)
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
 		}
 	}
+}
+
+// turn gives a sign of life, and does what the time has come for.
+func (c *Cluster) turn(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, turnTime)
+	defer cancel()
+	err := c.sign(ctx)
+	c.forget()
+	c.welcome()
+	c.tellNamesakes()
+	if err != nil { // then NATS takes nothing else either
+		c.Log.Debug("no sign of life could be given", "error", err)
+		return
+	}
+	c.reconsider(ctx)
+	c.Uploads.lift(ctx)
+	c.Polls.lift(ctx)
 }
 
 // sign tells the cluster that this process is there.

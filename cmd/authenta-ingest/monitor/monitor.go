@@ -39,6 +39,7 @@ type Monitor struct {
 	flights singleflight.Group
 	ctx     context.Context // of questions to the daemon, which several may share; ends with Close
 	cancel  context.CancelFunc
+	made    time.Time
 
 	mu      sync.Mutex
 	stage   stage
@@ -68,7 +69,7 @@ func New(o Options) *Monitor {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	m := &Monitor{o: o, doing: "it has just begun"}
+	m := &Monitor{o: o, doing: "it has just begun", made: time.Now()}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	return m
 }

@@ -9,7 +9,7 @@ import (
 // A pulse is the last sign of a loop that it turns.
 type pulse struct {
 	name string
-	last atomic.Pointer[time.Time] // nil: the loop has not begun
+	last atomic.Int64 // when it came, in nanoseconds since the monitor was made; 0: the loop has not begun
 }
 
 // Health says whether a process is alive.
@@ -25,10 +25,7 @@ func (m *Monitor) Pulse(name string) func() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.pulses = append(m.pulses, p)
-	return func() {
-		now := time.Now()
-		p.last.Store(&now)
-	}
+	return func() { p.last.Store(max(int64(time.Since(m.made)), 1)) }
 }
 
 // Health says whether the process's loops turn. It waits for nothing.
@@ -37,16 +34,17 @@ func (m *Monitor) Health() Health {
 	defer m.mu.Unlock()
 	h := Health{Healthy: true, Checks: []Check{}}
 	for _, p := range m.pulses {
-		c := Check{Name: p.name, OK: true, Message: "turns", Vital: true}
+		c := Check{Name: p.name, OK: true, Vital: true}
 		last := p.last.Load()
+		still := time.Since(m.made) - time.Duration(last)
 		switch {
 		case m.stage == stopping:
 			c.Message = "stopping"
-		case last == nil:
+		case last == 0:
 			c.Message = "not begun"
-		case time.Since(*last) > m.o.Stale:
-			c.OK, c.Message = false, fmt.Sprintf("it has not turned for %s: start the daemon anew, and report it with the log",
-				time.Since(*last).Round(time.Second))
+		case still > m.o.Stale:
+			c.OK, c.Message = false, fmt.Sprintf("this loop has not turned for %s, which is a defect: start the daemon anew, and report it with the log",
+				still.Round(time.Second))
 		}
 		h.Healthy = h.Healthy && c.OK
 		h.Checks = append(h.Checks, c)

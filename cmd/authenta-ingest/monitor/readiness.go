@@ -35,7 +35,7 @@ func (m *Monitor) Readiness(ctx context.Context) Readiness {
 	if err != nil {
 		return unready("the checks cannot be made: " + err.Error())
 	}
-	r := Readiness{Ready: true, Checks: append([]Check{{Name: daemonCheck, OK: true, Message: "working", Vital: true}}, found.([]Check)...)}
+	r := Readiness{Ready: true, Checks: append([]Check{{Name: daemonCheck, OK: true, Vital: true}}, found.([]Check)...)}
 	for _, c := range r.Checks {
 		r.Ready = r.Ready && (c.OK || !c.Vital)
 	}

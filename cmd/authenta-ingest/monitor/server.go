@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/authenta/authenta-ingest/queue/embedded"
@@ -23,12 +24,17 @@ const (
 // maxHeader is how many bytes the head of a request may have.
 const maxHeader = 16 << 10
 
+// maxOpen is how many connections there may be. Without a bound, whoever opens many would use up the files that the process
+// may open, and it would take what it cannot read for unreadable.
+const maxOpen = 128
+
 // closeTime is how long answers that are being written may take when the server ends.
 const closeTime = time.Second
 
 // A server serves one address.
 type server struct {
 	http *http.Server
+	open atomic.Int32  // connections
 	done chan struct{} // closed when it no longer serves
 }
 
@@ -54,10 +60,11 @@ func (m *Monitor) serve(address string, h http.Handler, answer time.Duration) (s
 	if a, ok := l.Addr().(*net.TCPAddr); ok && a.IP.IsLoopback() {
 		h = onlyHere(h)
 	}
-	s := &server{done: make(chan struct{}), http: &http.Server{
+	s := &server{done: make(chan struct{})}
+	s.http = &http.Server{
 		Handler: h, ReadHeaderTimeout: headerTime, ReadTimeout: readTime, WriteTimeout: answer, IdleTimeout: idleTime,
-		MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(m.o.Log.Handler(), slog.LevelDebug),
-	}}
+		MaxHeaderBytes: maxHeader, ConnState: s.count, ErrorLog: slog.NewLogLogger(m.o.Log.Handler(), slog.LevelDebug),
+	}
 	m.mu.Lock()
 	m.servers = append(m.servers, s)
 	m.mu.Unlock()
@@ -68,6 +75,18 @@ func (m *Monitor) serve(address string, h http.Handler, answer time.Duration) (s
 		}
 	}()
 	return l.Addr().String(), nil
+}
+
+// count keeps count of the connections, and closes one that is too many.
+func (s *server) count(c net.Conn, now http.ConnState) {
+	switch now {
+	case http.StateNew:
+		if s.open.Add(1) > maxOpen {
+			_ = c.Close()
+		}
+	case http.StateClosed:
+		s.open.Add(-1)
+	}
 }
 
 // close lets answers that are being written be finished, for a moment, and waits until nothing is served any more.
