@@ -13,8 +13,8 @@ import (
 // MetricNamespace is what the names of this program's metrics begin with, before a _.
 const MetricNamespace = "authenta_ingest"
 
-// maxModels bounds the values of the label model: the models of further jobs, which earlier settings or other processes have
-// named, are other. The platform has six.
+// maxModels bounds the values of the label model beside those that the settings name: the models of further jobs, which messages,
+// earlier settings or other processes have named, are other. The platform has six.
 const (
 	maxModels = 16
 	other     = "other"
@@ -25,7 +25,9 @@ type metrics struct {
 	drops, jobs, verdicts, failures *prometheus.CounterVec
 	answer, processing, lag         *prometheus.HistogramVec
 
+	most   int        // models
 	mu     sync.Mutex // of who adds a model
+	others *tally     // of models that are too many; nil: there are none
 	models atomic.Pointer[map[Model]*tally]
 }
 
@@ -66,23 +68,29 @@ func newMetrics(r prometheus.Registerer, models []Model) *metrics {
 		return factory.NewHistogramVec(prometheus.HistogramOpts{Namespace: MetricNamespace, Name: name, Help: help, Buckets: buckets}, []string{"model"})
 	}
 	m := &metrics{
-		drops: counter("drops_total", "Files and messages that this process took in, once for each model: queued as new jobs, joined to jobs in work for the same "+
+		drops: counter("drops_total", "Files and messages that this process took in, once for each model: queued as new jobs, joined "+
+			"to jobs in work for the same "+
 			"content, answered at once by an earlier answer, or refused.", "model", "result"),
 		jobs: counter("jobs_total", "Jobs that this process has brought into a state. A job is judged once for all files of its content; "+
 			"judged counts the verdicts that were not answered by earlier ones.", "model", "state"),
-		verdicts: counter("verdicts_total", "Verdicts that this process has published, one for each file, those included that an earlier verdict has answered. "+
+		verdicts: counter("verdicts_total", "Verdicts that this process has published, one for each file, those included that an "+
+			"earlier verdict has answered. "+
 			"None while files are queued: look at gate_closed.", "model", "outcome"),
 		failures: counter("failures_total", "Failures that this process has published: files that could not be judged, by their own fault. "+
 			"Some are normal; if many come with one reason, the log and 'status' show the last of them.", "model", "reason"),
-		answer: histogram("answer_seconds", "How long files had to wait for their verdict or failure, from when they were taken in; those that were answered at once do not count.",
+		answer: histogram("answer_seconds", "How long files had to wait for their verdict or failure, from when they were taken in; "+
+			"those that were answered at once do not count.",
 			1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 4*3600, 24*3600),
-		processing: histogram("processing_seconds", "How long it took from when storage had a file, or its job was retried, to its verdict: mostly the platform's time.",
+		processing: histogram("processing_seconds", "How long it took from when storage had a file, or its job was retried, to its "+
+			"verdict: mostly the platform's time.",
 			1, 2.5, 5, 10, 15, 20, 25, 30, 45, 60, 90, 120, 180, 300, 600, 1200, 3600),
-		lag: histogram("verdict_lag_seconds", "At most so long had a result been there when its verdict was published: the time since the platform last said that it had none, "+
+		lag: histogram("verdict_lag_seconds", "At most so long had a result been there when its verdict was published: the time "+
+			"since the platform last said that it had none, "+
 			"or, where this process did not hear that, since the upload. Growing: polls are held up by a pause, a quota or the rate.",
 			.25, .5, 1, 2, 3, 4, 5, 7.5, 10, 15, 30, 60, 120, 300, 600),
 	}
 	m.models.Store(&map[Model]*tally{"": m.refusals()})
+	m.most = maxModels + len(models)
 	for _, model := range models {
 		m.of(model)
 	}
@@ -100,8 +108,11 @@ func (m *metrics) of(model Model) *tally {
 	if t, ok := known[model]; ok {
 		return t
 	}
-	if len(known) > maxModels {
-		return m.tally(other)
+	if len(known) > m.most { // one of them is none
+		if m.others == nil {
+			m.others = m.tally(other)
+		}
+		return m.others
 	}
 	next := maps.Clone(known)
 	next[model] = m.tally(string(model))

@@ -23,8 +23,8 @@ func newMetrics(r prometheus.Registerer) metrics {
 	return metrics{
 		settle: promauto.With(r).NewHistogram(prometheus.HistogramOpts{
 			Namespace: queue.MetricNamespace, Name: "settle_seconds",
-			Help: "How long a new file was waited for until nothing about it changed: no less than INGEST_SETTLE, unless it was there before. " +
-				"Many minutes: something writes on and on.",
+			Help: "How long a new file was waited for until nothing about it changed: no less than INGEST_SETTLE, unless it was there " +
+				"before. Many minutes: something writes on and on.",
 			Buckets: []float64{.1, 1, 2.5, 5.5, 7.5, 10, 20, 30, 60, 120, 300, 600, 1800},
 		}),
 		hashing: media.NewHashing(r),

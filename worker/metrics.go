@@ -47,19 +47,22 @@ func Calls(r prometheus.Registerer) func(authenta.Call) {
 		}),
 		upload: factory.NewHistogram(prometheus.HistogramOpts{
 			Namespace: queue.MetricNamespace, Name: "upload_seconds",
-			Help:    "How long it took to send a file to storage, of those that it took. Growing with files of the same size: the line is full, or INGEST_UPLOADS too high for it.",
+			Help: "How long it took to send a file to storage, of those that it took. Growing with files of the same size: the line is " +
+				"full, or INGEST_UPLOADS too high for it.",
 			Buckets: []float64{.05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600},
 		}),
 		ops: map[authenta.Op]opMetrics{},
 	}
 	answers := factory.NewCounterVec(prometheus.CounterOpts{
 		Namespace: queue.MetricNamespace, Name: "api_calls_total",
-		Help: "Calls to the platform (create, get, list) and to storage (upload), by their answer: ok, or what went wrong. unavailable counts outages, time-outs, " +
-			"server errors and calls that were broken off; if it goes on, look at the network and the platform. quota, credits, unauthenticated and forbidden pause work: look at gate_closed.",
+		Help: "Calls to the platform (create, get, list) and to storage (upload), by their answer: ok, or what went wrong. unavailable " +
+			"counts outages, time-outs, server errors and calls that were broken off; if it goes on, look at the network and the " +
+			"platform. quota, credits, unauthenticated and forbidden pause work: look at gate_closed.",
 	}, []string{"call", "answer"})
 	took := factory.NewHistogramVec(prometheus.HistogramOpts{
 		Namespace: queue.MetricNamespace, Name: "api_call_seconds",
-		Help:    "How long calls took, whatever their answer. The platform's are broken off after 30 s, those to storage when nothing moves for that long.",
+		Help: "How long calls took, whatever their answer. The platform's are broken off after 30 s, those to storage when nothing moves " +
+			"for that long.",
 		Buckets: []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300},
 	}, []string{"call"})
 	for op, call := range ops {

@@ -91,8 +91,8 @@ var onStep func(point string)
 
 // run builds the parts, lets them work until ctx ends or --once is done, and takes them down in the reverse order.
 func run(ctx context.Context, s settings, o runOptions, stdout, stderr io.Writer, log *slog.Logger) (err error) {
-	told := newTelemetry()
-	health, err := openMonitor(s, o.once, told.handler(log), log)
+	numbers := newTelemetry()
+	health, err := openMonitor(s, o.once, numbers.handler(log), log)
 	if err != nil {
 		return &exitError{exitFailure, err}
 	}
@@ -104,7 +104,8 @@ func run(ctx context.Context, s settings, o runOptions, stdout, stderr io.Writer
 	if o.sandbox { // its jobs and verdicts stay apart from the real ones
 		s.StateDir = sandboxState(s.StateDir)
 	}
-	broker, err := openBroker(ctx, s, told, log)
+	numbers.early(s, health)
+	broker, err := openBroker(ctx, s, numbers, log)
 	if err != nil {
 		return stopped(ctx, err)
 	}
@@ -122,7 +123,7 @@ func run(ctx context.Context, s settings, o runOptions, stdout, stderr io.Writer
 	}
 	client, err := authenta.New(authenta.Options{
 		BaseURL: s.URL, Credentials: s.keys().read, UserAgent: "authenta-ingest/" + version(),
-		Forbidden: natsAddresses(broker.listens), Observe: worker.Calls(told),
+		Forbidden: natsAddresses(broker.listens), Observe: worker.Calls(numbers),
 	})
 	if err != nil {
 		return &exitError{exitUsage, err}
@@ -131,16 +132,16 @@ func run(ctx context.Context, s settings, o runOptions, stdout, stderr io.Writer
 	if o.sandbox {
 		platform = "sandbox" // wherever it listens this time
 	}
-	q, err := openQueue(ctx, s, platform, broker, told, log)
+	q, err := openQueue(ctx, s, platform, broker, numbers, log)
 	if err != nil {
 		return stopped(ctx, err)
 	}
-	d, err := newDaemon(s, q, client, append(s.plan().Targets(s.Dirs...), states), told, health, log)
+	d, err := newDaemon(s, q, client, append(s.plan().Targets(s.Dirs...), states), numbers, health, log)
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
 	if s.Role.Watches() {
-		taker, err := newTaker(ctx, s, q, d.room, told, log)
+		taker, err := newTaker(ctx, s, q, d.room, numbers, log)
 		if err != nil {
 			return stopped(ctx, err)
 		}
@@ -162,11 +163,11 @@ func run(ctx context.Context, s settings, o runOptions, stdout, stderr io.Writer
 }
 
 // openQueue opens the queue, and finds out what was lost of it before anything is done with it.
-func openQueue(ctx context.Context, s settings, platform string, b *broker, told *telemetry, log *slog.Logger) (*queue.Queue, error) {
+func openQueue(ctx context.Context, s settings, platform string, b *broker, numbers *telemetry, log *slog.Logger) (*queue.Queue, error) {
 	q, err := queue.Open(ctx, b.conn, queue.Options{
 		Namespace: queue.Namespace(s.Namespace), Platform: platform, Replicas: s.Replicas, StageBytes: s.StageBytes.bytes,
 		InFlight: s.InFlight, ResultTTL: s.ResultTTL, Room: b.room, Log: log, Step: onStep,
-		Metrics: told, Models: models(slices.Concat(s.ModelImage, s.ModelVideo)),
+		Metrics: numbers, Models: models(slices.Concat(s.ModelImage, s.ModelVideo)),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("prepare NATS: %w", err)
@@ -175,11 +176,11 @@ func openQueue(ctx context.Context, s settings, platform string, b *broker, told
 }
 
 // newDaemon makes the parts that work on a queue, as far as they are this process's. exclude are folders that are not media's.
-func newDaemon(s settings, q *queue.Queue, client *authenta.Client, exclude []string, told *telemetry, health *monitor.Monitor, log *slog.Logger) (*daemon, error) {
+func newDaemon(s settings, q *queue.Queue, client *authenta.Client, exclude []string, numbers *telemetry, health *monitor.Monitor, log *slog.Logger) (*daemon, error) {
 	d := &daemon{queue: q, room: room.New(q, log), monitor: health, log: log}
 	var dirs []string
 	if s.Role.Watches() && len(s.Dirs) > 0 {
-		watch, err := newWatcher(s, q, d.room, exclude, told, health.Pulse("watcher"), log)
+		watch, err := newWatcher(s, q, d.room, exclude, numbers, health.Pulse("watcher"), log)
 		if err != nil {
 			return nil, err
 		}
@@ -188,7 +189,7 @@ func newDaemon(s settings, q *queue.Queue, client *authenta.Client, exclude []st
 	d.cluster = control.New(control.Options{
 		Queue: q, MutationRate: s.MutationRate, QueryRate: s.QueryRate,
 		MutationQuota: s.MutationQuota, QueryQuota: s.QueryQuota, Version: version(),
-		Role: s.Role, Host: s.machine(), Boot: s.boot(), Dirs: dirs, Log: log, Metrics: told, Beat: health.Pulse("cluster"),
+		Role: s.Role, Host: s.machine(), Boot: s.boot(), Dirs: dirs, Log: log, Metrics: numbers, Beat: health.Pulse("cluster"),
 	})
 	if s.Role.Works() {
 		d.worker = worker.New(worker.Options{
@@ -199,7 +200,7 @@ func newDaemon(s settings, q *queue.Queue, client *authenta.Client, exclude []st
 	return d, nil
 }
 
-func newWatcher(s settings, q *queue.Queue, r *room.Room, exclude []string, told *telemetry, beat func(), log *slog.Logger) (*watcher.Watcher, error) {
+func newWatcher(s settings, q *queue.Queue, r *room.Room, exclude []string, numbers *telemetry, beat func(), log *slog.Logger) (*watcher.Watcher, error) {
 	files, err := s.filter()
 	if err != nil {
 		return nil, err
@@ -207,19 +208,19 @@ func newWatcher(s settings, q *queue.Queue, r *room.Room, exclude []string, told
 	return watcher.New(watcher.Options{
 		Queue: q, Dirs: s.Dirs, Exclude: exclude, Models: s.models(),
 		Settle: s.Settle, Rescan: s.Rescan, Filter: files, After: s.plan(), Poll: s.PollDirs, Stage: s.Stage == stageStore,
-		FollowSymlinks: s.FollowSymlinks, Host: s.Host, Machine: s.filesAt(), Room: r, Log: log, Metrics: told, Beat: beat,
+		FollowSymlinks: s.FollowSymlinks, Host: s.Host, Machine: s.filesAt(), Room: r, Log: log, Metrics: numbers, Beat: beat,
 	})
 }
 
 // newTaker has the subjects captured, and makes what takes in the media that they bring.
-func newTaker(ctx context.Context, s settings, q *queue.Queue, r *room.Room, told *telemetry, log *slog.Logger) (*subject.Taker, error) {
+func newTaker(ctx context.Context, s settings, q *queue.Queue, r *room.Room, numbers *telemetry, log *slog.Logger) (*subject.Taker, error) {
 	f, err := fetch.New(fetch.Options{Hosts: s.URLHosts, Private: s.URLPrivate, MaxSize: s.MaxSize.bytes})
 	if err != nil {
 		return nil, err
 	}
 	taker := subject.Options{
 		Queue: q, Models: s.models(), Fetch: f, Roots: slices.Concat(s.Dirs, s.Roots), MaxSize: s.MaxSize.bytes,
-		Host: s.filesAt(), Stage: s.Stage == stageStore, Room: r, Grace: s.Drain * 2 / 3, Log: log, Metrics: told,
+		Host: s.filesAt(), Stage: s.Stage == stageStore, Room: r, Grace: s.Drain * 2 / 3, Log: log, Metrics: numbers,
 	}
 	roots, err := subject.Roots(taker.Roots)
 	if err != nil {

@@ -102,7 +102,7 @@ func New(o Options) *Cluster {
 	c.Mutations, c.Queries = newPacer(o.MutationRate, c.present), newPacer(o.QueryRate, c.present)
 	c.Budget = &Budget{queue: o.Queue, record: c.entry(budgetKey), id: c.Self.ID}
 	if o.Metrics != nil {
-		o.Metrics.MustRegister(gateCollector{[]*Gate{c.Uploads, c.Polls}})
+		o.Metrics.MustRegister(gateCollector{uploads: c.Uploads, polls: c.Polls}, &collector{cluster: c})
 	}
 	return c
 }

@@ -6,11 +6,14 @@ import (
 	"github.com/authenta/authenta-ingest/queue"
 )
 
-// byHand is the reason, in metrics, of a gate that a person has closed.
-const byHand Why = "hand"
+// Reasons, in metrics, for which a gate is shut that no answer has closed.
+const (
+	byHand  Why = "hand"  // a person has closed it
+	byPolls Why = "polls" // uploads: results could not be fetched, and what cannot be fetched is not paid for
+)
 
-// reasons are all that a gate may be closed for.
-var reasons = []Why{byHand, Quota, Credits, Unauthenticated, Forbidden, Throttled, Outage, Spent}
+// answers are all that a gate may be closed for by an answer or a count.
+var answers = []Why{Quota, Credits, Unauthenticated, Forbidden, Throttled, Outage, Spent}
 
 func describe(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc(prometheus.BuildFQName(queue.MetricNamespace, "", name), help, labels, nil)
@@ -18,15 +21,19 @@ func describe(name, help string, labels ...string) *prometheus.Desc {
 
 var (
 	gateClosed = describe("gate_closed",
-		"1 while uploads or polls are paused for a reason, else 0; a gate may be closed for two. quota, credits, unauthenticated and forbidden wait for somebody "+
-			"to see to the account, hand for 'resume', spent for a higher AUTHENTA_…_QUOTA or 'resume --renewed'; throttled and outage end by themselves.",
+		"1 while uploads or polls are paused for a reason, else 0; it may be for several. quota, credits, unauthenticated and "+
+			"forbidden: somebody has to see to the account; "+
+			"hand: to resume; spent: to raise AUTHENTA_MUTATION_QUOTA or AUTHENTA_QUERY_QUOTA, or 'resume --renewed'. throttled and "+
+			"outage end by themselves. "+
+			"polls: uploads wait for the gate of the polls.",
 		"gate", "why")
 	gateClosedSeconds = describe("gate_closed_seconds_total",
-		"Seconds for which this process has seen a gate closed. Its rate is the share of the time in which no uploads, or polls, were made.", "gate")
+		"Seconds for which this process has seen a gate closed. Its rate is the share of the time in which no uploads, or no polls, "+
+			"were made.", "gate")
 )
 
-// A gateCollector tells of a gate.
-type gateCollector struct{ gates []*Gate }
+// A gateCollector tells of the gates, as this process knows them.
+type gateCollector struct{ uploads, polls *Gate }
 
 func (gateCollector) Describe(to chan<- *prometheus.Desc) {
 	to <- gateClosed
@@ -34,17 +41,17 @@ func (gateCollector) Describe(to chan<- *prometheus.Desc) {
 }
 
 func (c gateCollector) Collect(to chan<- prometheus.Metric) {
-	for _, g := range c.gates {
+	polls := c.polls.State()
+	to <- gauge(gateClosed, truth(polls.NeedsSomebody()), c.uploads.name, string(byPolls))
+	for _, g := range []*Gate{c.uploads, c.polls} {
 		s, closed := g.seen()
-		for _, why := range reasons {
-			to <- prometheus.MustNewConstMetric(gateClosed, prometheus.GaugeValue, truth(s.closedFor(why)), g.name, string(why))
+		to <- gauge(gateClosed, truth(s.Hold != nil), g.name, string(byHand))
+		for _, why := range answers {
+			to <- gauge(gateClosed, truth(s.Why == why), g.name, string(why))
 		}
 		to <- prometheus.MustNewConstMetric(gateClosedSeconds, prometheus.CounterValue, closed.Seconds(), g.name)
 	}
 }
-
-// closedFor reports whether the gate is closed for a reason.
-func (s State) closedFor(why Why) bool { return s.Why == why || why == byHand && s.Hold != nil }
 
 func truth(yes bool) float64 {
 	if yes {

@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -79,7 +80,8 @@ type Server struct {
 	held os.FileInfo // the lock's file
 	disk disk
 
-	clean bool // the folder was as an orderly end had left it
+	clean  bool        // the folder was as an orderly end had left it
+	broken atomic.Bool // see Broken
 
 	mu     sync.Mutex
 	server *server.Server // nil: none runs at the moment
@@ -102,9 +104,7 @@ func Start(o Options) (*Server, error) {
 		s.stop()
 		return nil, errors.Join(err, s.lock.Unlock())
 	}
-	if o.Metrics != nil {
-		o.Metrics.MustRegister(diskCollector{&s.disk})
-	}
+	s.export(o.Metrics)
 	return s, nil
 }
 

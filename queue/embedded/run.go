@@ -87,6 +87,7 @@ type breakage struct {
 // mend restarts a store that has broken, when that can help.
 func (b *breakage) mend() {
 	f := b.server.fault()
+	b.server.broken.Store(f.why != "")
 	log := b.server.o.Log
 	switch {
 	case f.why == "" && b.since.IsZero():

@@ -15,6 +15,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+
 	"github.com/authenta/authenta-ingest/queue"
 	"github.com/authenta/authenta-ingest/queue/embedded"
 )
@@ -101,12 +104,30 @@ func eventually(t *testing.T, what string, holds func() bool) {
 	}
 }
 
+// wantGauge waits until a metric is as it should be.
+func wantGauge(t *testing.T, from prometheus.Gatherer, name string, right func(float64) bool) {
+	t.Helper()
+	eventually(t, name+" is right", func() bool {
+		families, err := from.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := slices.IndexFunc(families, func(f *dto.MetricFamily) bool { return f.GetName() == queue.MetricNamespace+"_"+name })
+		return i >= 0 && right(families[i].GetMetric()[0].GetGauge().GetValue())
+	})
+}
+
 func TestAStoreThatTheDiskHasStoppedTakesWritesAgainWhenThereIsRoom(t *testing.T) {
 	dir := smallDisk(t, 32)
 	o := options(filepath.Join(dir, "state"))
 	said := &transcript{}
 	o.Log = slog.New(slog.NewTextHandler(said, nil))
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(embedded.DiskFree(o.Dir))
+	o.Metrics = registry
 	s := start(t, o)
+	wantGauge(t, registry, "store_broken", func(v float64) bool { return v == 0 })
+	wantGauge(t, registry, "disk_free_bytes", func(v float64) bool { return v > 1<<20 && v <= 32<<20 })
 	q, _ := open(t, s)
 	ended := looking(t, s)
 	submit := func(i int) error {
@@ -131,6 +152,8 @@ func TestAStoreThatTheDiskHasStoppedTakesWritesAgainWhenThereIsRoom(t *testing.T
 		}
 		accepted++
 	}
+	wantGauge(t, registry, "store_broken", func(v float64) bool { return v == 1 })
+	wantGauge(t, registry, "disk_free_bytes", func(v float64) bool { return v < 1<<20 })
 	makeRoom()
 	eventually(t, "the next one is taken", func() bool { return submit(accepted) == nil })
 	for i := range accepted {
@@ -140,6 +163,7 @@ func TestAStoreThatTheDiskHasStoppedTakesWritesAgainWhenThereIsRoom(t *testing.T
 	}
 	wantUploads(t, q, accepted+1)
 	eventually(t, "it is said", func() bool { return strings.Contains(said.String(), "takes writes again") })
+	wantGauge(t, registry, "store_broken", func(v float64) bool { return v == 0 })
 	if n := strings.Count(said.String(), "cannot be written to; work waits"); n != 1 {
 		t.Errorf("said %d times that it waits:\n%s", n, said)
 	}

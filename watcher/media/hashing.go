@@ -20,8 +20,8 @@ func NewHashing(r prometheus.Registerer) *Hashing {
 	return &Hashing{
 		seconds: shared(r, prometheus.NewHistogram(prometheus.HistogramOpts{
 			Namespace: queue.MetricNamespace, Name: "hash_seconds",
-			Help: "How long it took to read and hash a file, or what a message brought. " +
-				"Far more than its size and the disk explain: the disk or the network share is overloaded.",
+			Help: "How long it took to read and hash a file, or what a message brought. Far more than its size and the disk explain: the " +
+				"disk or the network share is overloaded.",
 			Buckets: []float64{.0005, .001, .005, .01, .05, .1, .5, 1, 5, 10, 30, 60, 300},
 		})),
 		bytes: shared(r, prometheus.NewCounter(prometheus.CounterOpts{
