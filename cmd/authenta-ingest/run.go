@@ -98,6 +98,7 @@ func run(ctx context.Context, s settings, o runOptions, stdout, stderr io.Writer
 	}
 	defer health.Close()
 	defer context.AfterFunc(ctx, health.Stopping)()
+	defer startTracing(s, log)()
 	health.Starting("connecting to NATS")
 	makeTempDir(log)
 	states := s.StateDir
