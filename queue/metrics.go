@@ -68,25 +68,23 @@ func newMetrics(r prometheus.Registerer, models []Model) *metrics {
 		return factory.NewHistogramVec(prometheus.HistogramOpts{Namespace: MetricNamespace, Name: name, Help: help, Buckets: buckets}, []string{"model"})
 	}
 	m := &metrics{
-		drops: counter("drops_total", "Files and messages that this process took in, once for each model: queued as new jobs, joined "+
-			"to jobs in work for the same "+
-			"content, answered at once by an earlier answer, or refused.", "model", "result"),
+		drops: counter("drops_total", "Files and messages that this process took in, once for each model: queued as new jobs, joined to "+
+			"jobs in work for the same content, answered at once by an earlier answer, or refused.", "model", "result"),
 		jobs: counter("jobs_total", "Jobs that this process has brought into a state. A job is judged once for all files of its content; "+
 			"judged counts the verdicts that were not answered by earlier ones.", "model", "state"),
-		verdicts: counter("verdicts_total", "Verdicts that this process has published, one for each file, those included that an "+
-			"earlier verdict has answered. "+
-			"None while files are queued: look at gate_closed.", "model", "outcome"),
-		failures: counter("failures_total", "Failures that this process has published: files that could not be judged, by their own fault. "+
-			"Some are normal; if many come with one reason, the log and 'status' show the last of them.", "model", "reason"),
+		verdicts: counter("verdicts_total", "Verdicts that this process has published, one for each file, those included that an earlier "+
+			"verdict has answered. None while files are queued: look at gate_closed.", "model", "outcome"),
+		failures: counter("failures_total", "Failures that this process has published: files that could not be judged, by their own "+
+			"fault. Some are normal; if many come with one reason, the log and 'status' show the last of them.", "model", "reason"),
 		answer: histogram("answer_seconds", "How long files had to wait for their verdict or failure, from when they were taken in; "+
 			"those that were answered at once do not count.",
 			1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 4*3600, 24*3600),
 		processing: histogram("processing_seconds", "How long it took from when storage had a file, or its job was retried, to its "+
 			"verdict: mostly the platform's time.",
 			1, 2.5, 5, 10, 15, 20, 25, 30, 45, 60, 90, 120, 180, 300, 600, 1200, 3600),
-		lag: histogram("verdict_lag_seconds", "At most so long had a result been there when its verdict was published: the time "+
-			"since the platform last said that it had none, "+
-			"or, where this process did not hear that, since the upload. Growing: polls are held up by a pause, a quota or the rate.",
+		lag: histogram("verdict_lag_seconds", "At most so long had a result been there when its verdict was published: the time since "+
+			"the platform last said that it had none, or, where this process did not hear that, since the upload. Growing: polls are "+
+			"held up by a pause, a quota or the rate.",
 			.25, .5, 1, 2, 3, 4, 5, 7.5, 10, 15, 30, 60, 120, 300, 600),
 	}
 	m.models.Store(&map[Model]*tally{"": m.refusals()})

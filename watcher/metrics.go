@@ -38,8 +38,8 @@ func (m metrics) settled(after time.Duration) { m.settle.Observe(after.Seconds()
 var (
 	rootModes = prometheus.NewDesc(
 		prometheus.BuildFQName(queue.MetricNamespace, "", "watcher_root"),
-		"1 for the way in which a watched folder is followed now, else 0: by events, by polling, or missing and waited for. "+
-			"Missing: mount it, or make it again. Polling is right for network shares; elsewhere the log says what to raise.",
+		"1 for the way in which a watched folder is followed now, else 0: by events, by polling, or missing and waited for. Missing: "+
+			"mount it, or make it again. Polling is right for network shares; elsewhere the log says what to raise.",
 		[]string{"root", "mode"}, nil,
 	)
 	rootUnread = prometheus.NewDesc(

@@ -40,8 +40,8 @@ func newTelemetry() *telemetry {
 
 var phase = prometheus.NewDesc(
 	prometheus.BuildFQName(queue.MetricNamespace, "", "phase"),
-	"1 for what the process does now, else 0: it is starting, working or stopping. Starting for many minutes: NATS cannot be "+
-		"reached, the disk is full, or a large store is looked through; the log says which.",
+	"1 for what the process does now, else 0: it is starting, working or stopping. Starting for many minutes: NATS cannot be reached, "+
+		"the disk is full, or a large store is looked through; the log says which.",
 	[]string{"phase"}, nil,
 )
 

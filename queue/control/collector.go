@@ -21,31 +21,30 @@ const (
 
 var (
 	queueDepth = describe("queue_depth",
-		"Jobs of the whole cluster that wait to be uploaded (upload) or for their result (await), those in hand included, and "+
-			"messages on subjects that are not taken in yet "+
-			"(intake; those on streams of others are not counted). Growing: look at gate_closed, then at members.", "queue")
+		"Jobs of the whole cluster that wait to be uploaded (upload) or for their result (await), those in hand included, and messages "+
+			"on subjects that are not taken in yet (intake; those on streams of others are not counted). Growing: look at gate_closed, "+
+			"then at members.", "queue")
 	waitingForHost = describe("waiting_for_host",
-		"Of the jobs that wait to be uploaded, those whose files can only be read on machines where no worker runs. Above 0: start "+
-			"one there; 'status' names the machines.")
+		"Of the jobs that wait to be uploaded, those whose files can only be read on machines where no worker runs. Above 0: start one "+
+			"there; 'status' names the machines.")
 	intakePaused = describe("intake_paused",
 		"1 while no files are taken in, because a stream or the disk of the store is full; they wait in their folders. 'status' says "+
 			"what is full.")
 	storeBytes = describe("store_bytes",
 		"Bytes that a stream or bucket holds. jobs, ledger, files, intake and media refuse what is new when they are full; verdicts, "+
 			"failures and events drop their oldest.", "stream")
-	storeLimit = describe("store_limit_bytes", "Bytes that a stream or bucket may hold: of jobs, ledger and files, new files get "+
-		"no more than three quarters.", "stream")
-	membersPresent = describe("members", "Processes of the cluster by their role. Without all or worker nothing is judged; without "+
-		"all or watcher nothing is taken in.", "role")
-	callsGranted = describe("calls_granted", "Calls that the account was granted, by AUTHENTA_MUTATION_QUOTA and "+
-		"AUTHENTA_QUERY_QUOTA; absent without them.", "kind")
-	callsLeft = describe("calls_left", "How many of the granted calls are left. At 0 uploads or polls are paused: ask for more, "+
-		"raise the setting.", "kind")
+	storeLimit = describe("store_limit_bytes", "Bytes that a stream or bucket may hold: of jobs, ledger and files, new files get no more "+
+		"than three quarters.", "stream")
+	membersPresent = describe("members", "Processes of the cluster by their role. Without all or worker nothing is judged; without all "+
+		"or watcher nothing is taken in.", "role")
+	callsGranted = describe("calls_granted", "Calls that the account was granted, by AUTHENTA_MUTATION_QUOTA and AUTHENTA_QUERY_QUOTA; "+
+		"absent without them.", "kind")
+	callsLeft = describe("calls_left", "How many of the granted calls are left. At 0 uploads or polls are paused: ask for more, raise "+
+		"the setting.", "kind")
 	mendedTotal = describe("mended_total",
 		"What was found amiss in the store since it is there, and mended: jobs requeued, answers restored or announced again, files "+
-			"forgotten to be taken in again, staged files swept, "+
-			"verdicts evicted before their time. Evicted grows: the ledger is too small for so many files in INGEST_RESULT_TTL. The "+
-			"others grow after a crash only.", "what")
+			"forgotten to be taken in again, staged files swept, verdicts evicted before their time. Evicted grows: the ledger is too "+
+			"small for so many files in INGEST_RESULT_TTL. The others grow after a crash only.", "what")
 	scrapeOK = describe("broker_scrape_ok",
 		"1 if NATS has answered all that the metrics of the whole cluster are made of; else 0, and those are absent. 0 while "+
 			"broker_connected is 1: NATS is overloaded or lacks a quorum; the log says what failed.")

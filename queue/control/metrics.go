@@ -21,15 +21,13 @@ func describe(name, help string, labels ...string) *prometheus.Desc {
 
 var (
 	gateClosed = describe("gate_closed",
-		"1 while uploads or polls are paused for a reason, else 0; it may be for several. quota, credits, unauthenticated and "+
-			"forbidden: somebody has to see to the account; "+
-			"hand: to resume; spent: to raise AUTHENTA_MUTATION_QUOTA or AUTHENTA_QUERY_QUOTA, or 'resume --renewed'. throttled and "+
-			"outage end by themselves. "+
-			"polls: uploads wait for the gate of the polls.",
+		"1 while uploads or polls are paused for a reason, else 0; it may be for several. quota, credits, unauthenticated and forbidden: "+
+			"somebody has to see to the account; hand: to resume; spent: to raise AUTHENTA_MUTATION_QUOTA or AUTHENTA_QUERY_QUOTA, or "+
+			"'resume --renewed'. throttled and outage end by themselves. polls: uploads wait for the gate of the polls.",
 		"gate", "why")
 	gateClosedSeconds = describe("gate_closed_seconds_total",
-		"Seconds for which this process has seen a gate closed. Its rate is the share of the time in which no uploads, or no polls, "+
-			"were made.", "gate")
+		"Seconds for which this process has seen a gate closed. Its rate is the share of the time in which no uploads, or no polls, were "+
+			"made.", "gate")
 )
 
 // A gateCollector tells of the gates, as this process knows them.
