@@ -40,6 +40,7 @@ func openMonitor(s settings, once bool, metrics http.Handler, log *slog.Logger) 
 		m.Close()
 		return nil, err
 	}
+	m.Notify(s.Drain)
 	return m, nil
 }
 

@@ -133,6 +133,7 @@ func run(ctx context.Context, s settings, o runOptions, stdout, stderr io.Writer
 	if o.sandbox {
 		platform = "sandbox" // wherever it listens this time
 	}
+	health.Starting("preparing the store")
 	q, err := openQueue(ctx, s, platform, broker, numbers, log)
 	if err != nil {
 		return stopped(ctx, err)

@@ -1,4 +1,4 @@
-// Package monitor tells those who run a daemon how it is, over HTTP.
+// Package monitor tells those who run a daemon how it is, over HTTP, and systemd.
 //
 // It promises an answer in bounded time whatever the daemon waits for: it is there before NATS is, and ends last. It only
 // reads. That the process is alive (/healthz) is told apart from whether it does its work (/readyz): to start it anew helps
@@ -32,14 +32,18 @@ type Probes struct {
 	Status func(ctx context.Context) (any, error) // what /api/status serves, as JSON
 }
 
-// A Monitor watches one process, which tells it how far it is. New starts nothing; Serve and ServeProfiles start what Close
-// ends. It is safe for concurrent use.
+// A Monitor watches one process, which tells it how far it is. New starts nothing; Serve, ServeProfiles and Notify start what
+// Close ends. It is safe for concurrent use.
 type Monitor struct {
 	o       Options
 	flights singleflight.Group
 	ctx     context.Context // of questions to the daemon, which several may share; ends with Close
 	cancel  context.CancelFunc
 	made    time.Time
+	changed chan struct{} // has an element when the stage is another than systemd knows of
+
+	notifiers sync.WaitGroup
+	unheard   sync.Once // it was said that systemd cannot be told anything
 
 	mu      sync.Mutex
 	stage   stage
@@ -69,7 +73,7 @@ func New(o Options) *Monitor {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	m := &Monitor{o: o, doing: "it has just begun", made: time.Now()}
+	m := &Monitor{o: o, doing: "it has just begun", made: time.Now(), changed: make(chan struct{}, 1)}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	return m
 }
@@ -79,6 +83,7 @@ func (m *Monitor) Starting(doing string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.doing = doing
+	m.change()
 }
 
 // Working says that the process has begun to work, and how it can be asked how it is.
@@ -87,6 +92,7 @@ func (m *Monitor) Working(p Probes) {
 	defer m.mu.Unlock()
 	if m.stage == starting {
 		m.stage, m.probes = working, p
+		m.change()
 	}
 }
 
@@ -95,12 +101,30 @@ func (m *Monitor) Stopping() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.stage = stopping
+	m.change()
 }
 
-// Close ends the servers and whoever is connected to them.
+// change has systemd be told, if it wants to know.
+func (m *Monitor) change() {
+	select {
+	case m.changed <- struct{}{}:
+	default:
+	}
+}
+
+// Close ends the servers and whoever is connected to them. A systemd that does not read what it is told is not waited for.
 func (m *Monitor) Close() {
 	m.Stopping()
 	m.cancel()
+	told := make(chan struct{})
+	go func() {
+		defer close(told)
+		m.notifiers.Wait()
+	}()
+	select {
+	case <-told:
+	case <-time.After(hangUp):
+	}
 	m.mu.Lock()
 	servers := m.servers
 	m.mu.Unlock()
