@@ -13,13 +13,14 @@ import (
 
 // A Message is media that somebody has published, or a reference to some.
 type Message struct {
-	ID     DropID // of the drop that it is. On <ns>-intake, that name and the sequence, which the publisher is told
-	URI    string // what stands for the place of media that the message itself holds
-	Trace  Trace  // that its headers bring
-	Header nats.Header
-	Data   []byte
-	At     time.Time // when it was published
-	Tries  int       // how often it was handed out, this time included
+	ID      DropID // of the drop that it is. On <ns>-intake, that name and the sequence, which the publisher is told
+	URI     string // what stands for the place of media that the message itself holds
+	Subject string // that it was published on
+	Trace   Trace  // that its headers bring
+	Header  nats.Header
+	Data    []byte
+	At      time.Time // when it was published
+	Tries   int       // how often it was handed out, this time included
 }
 
 // An Intake is what captures media on subjects, and hands them out once more for as long as nobody has said that they are
@@ -153,9 +154,9 @@ func message(prefix string, msg jetstream.Msg) (Message, error) {
 		return Message{}, err
 	}
 	return Message{
-		ID:    messageID(prefix, meta.Sequence.Stream),
-		URI:   fmt.Sprintf("nats-message://%s/%d", meta.Stream, meta.Sequence.Stream),
-		Trace: TraceFrom(msg.Headers()), Header: msg.Headers(), Data: msg.Data(), At: meta.Timestamp.UTC(), Tries: int(meta.NumDelivered),
+		ID:      messageID(prefix, meta.Sequence.Stream),
+		URI:     fmt.Sprintf("nats-message://%s/%d", meta.Stream, meta.Sequence.Stream),
+		Subject: msg.Subject(), Trace: TraceFrom(msg.Headers()), Header: msg.Headers(), Data: msg.Data(), At: meta.Timestamp.UTC(), Tries: int(meta.NumDelivered),
 	}, nil
 }
 

@@ -402,7 +402,8 @@ func (q *Queue) publishTerminal(ctx context.Context, subject string, d Drop, mes
 	if err != nil {
 		return false, err
 	}
-	ctx = d.Trace.Continue(ctx)
-	p, err := q.publish(ctx, write{subject: subject, data: data, id: string(d.ID), last: anySequence, trace: TraceOf(ctx)})
+	publishing, end := answering(ctx, subject, d, message, len(data))
+	p, err := q.publish(publishing, write{subject: subject, data: data, id: string(d.ID), last: anySequence, trace: TraceOf(publishing)})
+	end(err)
 	return err == nil && (!p.known || p.unsure), err
 }

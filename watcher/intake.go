@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/authenta/authenta-ingest/queue"
+	"github.com/authenta/authenta-ingest/queue/spans"
 	"github.com/authenta/authenta-ingest/watcher/media"
 )
 
@@ -92,20 +93,32 @@ func (w *Watcher) take(ctx context.Context, g sighting) (r result) {
 	if entry != nil && entry.File.Same(g.version) && (!entry.Again() || w.debts.knows(g)) {
 		return result{g, false}
 	}
+	return w.takeIn(ctx, g, entry)
+}
+
+// takeIn reads a file and submits it. known is what was remembered of it before.
+func (w *Watcher) takeIn(ctx context.Context, g sighting, known *queue.FileEntry) result {
+	ctx, span := takingIn(ctx, g)
+	defer span.End()
 	c, err := w.read(ctx, g)
 	if err == nil {
-		if err = w.submit(ctx, g, c, entry); err != nil {
+		span.AddEvent("hashed")
+		if err = w.submit(ctx, g, c, known); err != nil {
 			w.debts.cancel(g.path)
 		}
 	} else if unreadable(err) {
-		err = w.refuseUnread(ctx, g, entry, err)
+		err = w.refuseUnread(ctx, g, known, err)
 	}
 	switch {
 	case isAltered(err), errors.Is(err, syscall.ELOOP): // a link is in its place
+		span.AddEvent("altered")
 		g.tries = 0
 		return result{g, true}
 	case isGone(err):
+		span.AddEvent("gone")
 		return result{g, false}
+	case err != nil:
+		spans.Fail(span, "take in", err.Error())
 	}
 	return w.failed(ctx, g, err)
 }
@@ -231,7 +244,7 @@ func (w *Watcher) submit(ctx context.Context, g sighting, c content, known *queu
 	owed := false
 	for _, model := range models {
 		drop, key := dropOf(g, c.digest, model), queue.KeyOf(c.digest, model)
-		drop.Host = w.Machine
+		drop.Host, drop.Trace = w.Machine, queue.TraceOf(ctx)
 		entry.Drops, entry.Owed = append(entry.Drops, drop.ID), append(entry.Owed, key)
 		if known != nil && slices.Contains(known.Drops, drop.ID) {
 			entry.Jobs, entry.Cached, entry.Since = known.Jobs, known.Cached, known.Since
@@ -256,6 +269,7 @@ func (w *Watcher) submit(ctx context.Context, g sighting, c content, known *queu
 		} else {
 			entry.Jobs = append(entry.Jobs, queue.KeyOf(s.Digest, s.Model))
 		}
+		queue.TellAccepted(ctx, s, acceptance)
 		w.Log.Debug("taken in", "file", g.path, "model", s.Model, "drop", s.Drop.ID, "acceptance", acceptance)
 	}
 	if err := w.files.remember(ctx, g.path, entry); err != nil || !owed {
@@ -284,6 +298,7 @@ func (w *Watcher) submitOne(ctx context.Context, s queue.Submission) (queue.Acce
 // refuse answers a file with a failure instead, and remembers that.
 func (w *Watcher) refuse(ctx context.Context, g sighting, contentType string, fault queue.Fault) error {
 	drop := dropOf(g, queue.Digest(fault.Reason), "") // another refusal of the same version is another answer
+	drop.Trace = queue.TraceOf(ctx)
 	entry := queue.FileEntry{URI: drop.URI, File: g.version, Drops: []queue.DropID{drop.ID}, Reason: fault.Reason, Since: time.Now().UTC()}
 	owed := w.debts.owes(true) && !w.viaLink(g.path)
 	if owed {

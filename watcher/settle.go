@@ -114,7 +114,9 @@ func (s *settling) due(now time.Time) (sighting, bool) {
 	if !ok || at.After(now) {
 		return sighting{}, false
 	}
-	return s.queue[0].sighting, true
+	g := s.queue[0].sighting
+	g.since = s.queue[0].first
+	return g, true
 }
 
 // forget waits for a file no more, and returns since when it did.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -16,9 +17,10 @@ import (
 type sighting struct {
 	path    string
 	version queue.FileID
-	remote  bool // its file system is not this machine's, nor its clock
-	missed  bool // a safety scan has found it, and events should have told of it
-	tries   int  // how often it could not be dealt with
+	remote  bool      // its file system is not this machine's, nor its clock
+	missed  bool      // a safety scan has found it, and events should have told of it
+	tries   int       // how often it could not be dealt with
+	since   time.Time // when it was first waited for; zero: it was not
 }
 
 // A dirID tells a folder from another one at the same path, as long as both are there.

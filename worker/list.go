@@ -47,6 +47,7 @@ type sighting struct {
 // A question is a medium that is due.
 type question struct {
 	id     authenta.MediaID
+	trace  queue.Trace
 	chance float64   // that it is finished
 	fresh  time.Time // a page from before tells nothing new
 	answer chan answer
@@ -169,7 +170,7 @@ func (w *Worker) sweep(ctx context.Context, questions []*question) []*question {
 	most := pages + 1 // what is further down is not found cheaply; others use the account, too
 	for n, offset := 0, 0; n < most && pace.Choose(pages, chances(left)) == pace.ByList; n, pages = n+1, 1 {
 		at := time.Now()
-		p, err := w.sweepPage(ctx, offset)
+		p, err := w.sweepPage(ctx, offset, left)
 		if err != nil {
 			return left
 		}
@@ -231,14 +232,14 @@ func chances(questions []*question) []float64 {
 	return c
 }
 
-// sweepPage makes one Query call for a page. What only the list is to blame for closes no gate: single polls will tell
+// sweepPage makes one Query call for a page, about some questions. What only the list is to blame for closes no gate: single polls will tell
 // whether it is more.
-func (w *Worker) sweepPage(ctx context.Context, offset int) (authenta.Page, error) {
+func (w *Worker) sweepPage(ctx context.Context, offset int, about []*question) (authenta.Page, error) {
 	t, err := w.enter(ctx, control.Query, w.perhaps)
 	if err != nil {
 		return authenta.Page{}, err
 	}
-	p, err := w.Client.List(ctx, authenta.ListOptions{Limit: max(w.list.pageSize(), 1), Offset: offset})
+	p, err := w.listed(ctx, authenta.ListOptions{Limit: max(w.list.pageSize(), 1), Offset: offset}, about)
 	if err == nil {
 		t.answered(ctx)
 		return p, nil

@@ -58,7 +58,7 @@ func (w *Worker) page(ctx context.Context, offset int, count func(context.Contex
 		s := t.refused(ctx, err)
 		return authenta.Page{}, &s
 	}
-	p, err := w.Client.List(ctx, authenta.ListOptions{Limit: listPage, Offset: offset})
+	p, err := w.listed(ctx, authenta.ListOptions{Limit: listPage, Offset: offset}, nil)
 	if e, ok := errors.AsType[*authenta.Error](err); ok && e.Kind == authenta.KindNotFound { // there is no list, and so nothing on it
 		t.withdrawn(ctx)
 		return authenta.Page{}, nil

@@ -165,7 +165,7 @@ func (w *Worker) pastPage(ctx context.Context) (authenta.Page, *queue.Settlement
 		s := t.refused(ctx, err)
 		return authenta.Page{}, &s
 	}
-	page, err := w.Client.List(ctx, authenta.ListOptions{Limit: listPage, Offset: p.offset})
+	page, err := w.listed(ctx, authenta.ListOptions{Limit: listPage, Offset: p.offset}, nil)
 	if err == nil {
 		p.failed = 0
 		t.answered(ctx)

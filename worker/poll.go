@@ -23,6 +23,7 @@ const (
 
 // poll asks for the result of an uploaded medium, when it is time to.
 func (w *Worker) poll(ctx context.Context, t *queue.Task) queue.Settlement {
+	ctx = ofJob(ctx, t)
 	w.memory.load(ctx, t.Model)
 	m := w.memory.recall(t.Job)
 	if !t.Asked.IsZero() && w.Cluster.Uploads.State().Why == control.Credits {
@@ -62,7 +63,7 @@ func (w *Worker) ask(ctx context.Context, m medium, step pace.Step, chance float
 	if pages := w.crowd().Pages(); pages == 0 || polls*(1-chance) <= float64(pages) { // it would save nothing, were all slots to ask
 		return sighting{}, nil
 	}
-	a := w.byList(ctx, &question{id: m.id, chance: chance, fresh: fresh, answer: make(chan answer, 1)})
+	a := w.byList(ctx, &question{id: m.id, trace: queue.TraceOf(ctx), chance: chance, fresh: fresh, answer: make(chan answer, 1)})
 	return a.sighting, a.off
 }
 
@@ -81,7 +82,7 @@ func (w *Worker) pollAlone(ctx context.Context, t *queue.Task, m medium, known t
 			return w.later(m)
 		}
 	}
-	got, turn, err := w.get(ctx, m.id, count)
+	got, turn, err := w.get(ctx, t, count)
 	if err != nil {
 		return w.unanswered(ctx, m, turn, err)
 	}
@@ -173,7 +174,7 @@ func (w *Worker) unanswered(ctx context.Context, m medium, t turn, err error) qu
 
 // pollAsProbe asks about a medium that waits for credits, as the probe of the uploads' gate.
 func (w *Worker) pollAsProbe(ctx context.Context, t *queue.Task) queue.Settlement {
-	got, off := w.getAsProbe(ctx, authenta.MediaID(t.MediaID))
+	got, off := w.getAsProbe(ctx, t)
 	m := w.memory.recall(t.Job)
 	switch {
 	case off != nil:
@@ -189,14 +190,14 @@ func (w *Worker) pollAsProbe(ctx context.Context, t *queue.Task) queue.Settlemen
 // getAsProbe gets the record of a medium that may wait for credits, while the uploads' gate is closed for lack of them, as
 // its probe: that its processing has begun says that there are some, as a create that is taken would. With a settlement,
 // it is not the probe's time, or the call told nothing.
-func (w *Worker) getAsProbe(ctx context.Context, id authenta.MediaID) (authenta.Media, *queue.Settlement) {
+func (w *Worker) getAsProbe(ctx context.Context, t *queue.Task) (authenta.Media, *queue.Settlement) {
 	uploads := turn{w: w, call: control.Create}
 	off := queue.RetryAfter(min(max(time.Until(w.Cluster.Uploads.State().Until), 0), leastWait) + 5*backoff())
 	var ok bool
 	if uploads.ticket, ok = w.Cluster.Uploads.Enter(ctx, control.Create); !ok {
 		return authenta.Media{}, &off
 	}
-	got, turn, err := w.get(ctx, id, w.certainly)
+	got, turn, err := w.get(ctx, t, w.certainly)
 	switch {
 	case err != nil:
 		uploads.withdrawn(ctx)
@@ -218,16 +219,17 @@ func (w *Worker) crowd() pace.Crowd {
 	}
 }
 
-// get makes one Query call for a record, if the gate and the budget let it. After an error the turn is still to be
+// get makes one Query call for the record of a job's medium, if the gate and the budget let it. After an error the turn is still to be
 // reported on.
-func (w *Worker) get(ctx context.Context, id authenta.MediaID, count func(context.Context) error) (authenta.Media, turn, error) {
-	t, err := w.enter(ctx, control.Query, count)
+func (w *Worker) get(ctx context.Context, t *queue.Task, count func(context.Context) error) (authenta.Media, turn, error) {
+	turn, err := w.enter(ctx, control.Query, count)
 	if err != nil {
-		return authenta.Media{}, t, err
+		return authenta.Media{}, turn, err
 	}
-	m, err := w.Client.Get(ctx, id)
-	if err == nil {
-		t.answered(ctx)
+	within, span := asking(ctx, t)
+	m, err := w.Client.Get(within, authenta.MediaID(t.MediaID))
+	if calledFor(span, m, err); err == nil {
+		turn.answered(ctx)
 	}
-	return m, t, err
+	return m, turn, err
 }

@@ -39,7 +39,7 @@ func (w *Worker) probeByList(ctx context.Context) {
 		return
 	}
 	at := time.Now()
-	page, err := w.Client.List(ctx, authenta.ListOptions{Limit: listPage})
+	page, err := w.listed(ctx, authenta.ListOptions{Limit: listPage}, nil)
 	if e, ok := errors.AsType[*authenta.Error](err); ok && e.Kind == authenta.KindNotFound {
 		err = nil // the platform has no list, and says so to those whom it answers
 	}

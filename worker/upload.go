@@ -12,7 +12,14 @@ import (
 
 // upload takes a job from wherever it is to where the platform has its bytes. Each step is in the ledger before it
 // leaves this machine, and a step whose end is unknown is looked up before it is taken again.
-func (w *Worker) upload(ctx context.Context, t *queue.Task) queue.Settlement {
+func (w *Worker) upload(ctx context.Context, t *queue.Task) (s queue.Settlement) {
+	ctx, end := uploading(ctx, t)
+	defer end(&s)
+	return w.bring(ctx, t)
+}
+
+// bring does so.
+func (w *Worker) bring(ctx context.Context, t *queue.Task) queue.Settlement {
 	if !t.Sending.IsZero() {
 		if s, settled := w.lookForBytes(ctx, t); settled {
 			return s
@@ -56,7 +63,7 @@ func (w *Worker) runsOut(j queue.Job) bool { return j.URLExpires.Sub(w.now()) < 
 // ledger's times alone, a jump of the clock would have them paid twice.
 func (w *Worker) lookForBytes(ctx context.Context, t *queue.Task) (queue.Settlement, bool) {
 	broke := w.Cluster.Uploads.State().Why == control.Credits // it may have them, and wait to be paid
-	m, off := w.getUnsure(ctx, authenta.MediaID(t.MediaID), broke)
+	m, off := w.getUnsure(ctx, t, broke)
 	switch {
 	case off != nil:
 		return *off, true
@@ -89,11 +96,11 @@ func (w *Worker) takeOver(ctx context.Context, t *queue.Task) (queue.Settlement,
 }
 
 // getUnsure gets the record of a PUT that was not answered.
-func (w *Worker) getUnsure(ctx context.Context, id authenta.MediaID, broke bool) (authenta.Media, *queue.Settlement) {
+func (w *Worker) getUnsure(ctx context.Context, t *queue.Task, broke bool) (authenta.Media, *queue.Settlement) {
 	if broke {
-		return w.getAsProbe(ctx, id)
+		return w.getAsProbe(ctx, t)
 	}
-	m, turn, err := w.get(ctx, id, w.certainly)
+	m, turn, err := w.get(ctx, t, w.certainly)
 	if err != nil {
 		s := turn.refused(ctx, err)
 		return m, &s
@@ -159,9 +166,11 @@ func (w *Worker) create(ctx context.Context, t *queue.Task, copied bool) (turn, 
 		w.note(t, queue.CreateRefused{})
 		return turn, queue.RetryAfter(backoff()), false
 	}
-	m, err := w.Client.Create(ctx, authenta.NewMedia{
+	within, span := calling(ctx, "create")
+	m, err := w.Client.Create(within, authenta.NewMedia{
 		Name: t.Name, ContentType: t.ContentType, Size: t.Size, Model: authenta.Model(t.Model),
 	})
+	calledFor(span, m, err)
 	if err != nil {
 		if e, ok := errors.AsType[*authenta.Error](err); ok && !e.MaybeDone {
 			w.note(t, queue.CreateRefused{})
@@ -185,9 +194,11 @@ func (w *Worker) send(ctx context.Context, t *queue.Task, turn turn, from source
 		turn.withdrawn(ctx)
 		return queue.RetryAfter(0)
 	}
-	err := w.Client.Upload(ctx, authenta.Upload{
+	within, span := calling(ctx, "put")
+	err := w.Client.Upload(within, authenta.Upload{
 		ID: authenta.MediaID(t.MediaID), URL: authenta.PresignedURL(t.UploadURL), ContentType: t.ContentType, Size: t.Size,
 	}, from.File)
+	called(span, err)
 	e, failed := errors.AsType[*authenta.Error](err)
 	if (!failed || e.MaybeDone || e.Kind == authenta.KindFileChanged) && from.altered(t.Job) {
 		// What the platform has, if anything, may not be what was hashed, and then its verdict would be about something

@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/authenta/authenta-ingest/queue"
+	"github.com/authenta/authenta-ingest/queue/spans"
 	"github.com/authenta/authenta-ingest/watcher/fetch"
 	"github.com/authenta/authenta-ingest/watcher/media"
 	"github.com/authenta/authenta-ingest/watcher/room"
@@ -139,6 +140,9 @@ func (t *Taker) Unread() int { return 0 }
 
 // handle takes one message in.
 func (t *Taker) handle(ctx context.Context, m queue.Message) (s queue.Settlement) {
+	ctx, span := receiving(ctx, m)
+	defer span.End()
+	m.Trace = queue.TraceOf(ctx)
 	defer func() {
 		if v := recover(); v != nil {
 			t.Log.Error("taking a message in has panicked", "message", m.ID, "panic", v, "stack", string(debug.Stack()))
@@ -148,6 +152,9 @@ func (t *Taker) handle(ctx context.Context, m queue.Message) (s queue.Settlement
 	r, err := t.decided(ctx, m)
 	if err == nil {
 		err = t.carryOut(ctx, m, r)
+	}
+	if err != nil {
+		spans.Fail(span, "take in", err.Error())
 	}
 	return t.settle(ctx, m, err)
 }
@@ -209,6 +216,7 @@ func (t *Taker) carryOut(ctx context.Context, m queue.Message, r queue.Receipt) 
 		if _, err := t.Queue.Refuse(ctx, f.Drop, f.ContentType, f.Fault); err != nil {
 			return err
 		}
+		tellRefused(ctx, f.Fault)
 		t.Log.Debug("refused", "message", m.ID, "reason", f.Fault.Reason, "why", f.Fault.Message)
 		if f.Drop.Staged == "" {
 			return nil
@@ -236,6 +244,7 @@ func (t *Taker) submit(ctx context.Context, m queue.Message, s queue.Submission,
 		acceptance, err := t.Queue.Submit(ctx, s)
 		switch {
 		case err == nil:
+			queue.TellAccepted(ctx, s, acceptance)
 			t.Log.Debug("taken in", "message", m.ID, "uri", s.Drop.URI, "model", s.Model, "drop", s.Drop.ID, "acceptance", acceptance)
 			return nil
 		case errors.Is(err, queue.ErrFull):
