@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/url"
 	"slices"
 	"strings"
@@ -18,6 +19,7 @@ import (
 // A Conn is a connection to the broker that comes back by itself.
 type Conn struct {
 	*nats.Conn
+	dialer *dialer
 	denied atomic.Pointer[error] // the last permission that the server refused; it only says so asynchronously
 	missed atomic.Int64          // when the broker was last missed, in nanoseconds; see miss
 
@@ -42,9 +44,9 @@ func Dial(ctx context.Context, s Server, log *slog.Logger) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	tries := &tries{servers: 1 + strings.Count(s.URL, ","), log: log}
+	tries := &tries{servers: 1 + strings.Count(s.URL, ","), log: log, dialer: newDialer()}
 	opts = append(opts, nats.RetryOnFailedConnect(true), nats.ReconnectErrHandler(tries.failed))
-	c, err := Connect(s.URL, log, opts...)
+	c, err := connect(s.URL, log, tries.dialer, opts...)
 	if err == nil {
 		if err = c.awaitConnected(ctx, tries); err != nil {
 			c.Close()
@@ -74,8 +76,13 @@ func CheckURL(list string) error {
 // Connect connects with the options that this package relies on: it reconnects for ever, with jitter, and a
 // publish during an outage fails at once instead of being buffered.
 func Connect(url string, log *slog.Logger, opts ...nats.Option) (*Conn, error) {
-	c := &Conn{renewed: make(chan struct{})}
+	return connect(url, log, newDialer(), opts...)
+}
+
+func connect(url string, log *slog.Logger, d *dialer, opts ...nats.Option) (*Conn, error) {
+	c := &Conn{dialer: d, renewed: make(chan struct{})}
 	opts = append([]nats.Option{
+		nats.SetCustomDialer(d),
 		nats.Name("authenta-ingest"),
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(250 * time.Millisecond),
@@ -104,10 +111,34 @@ func Connect(url string, log *slog.Logger, opts ...nats.Option) (*Conn, error) {
 	}, opts...)
 	nc, err := nats.Connect(url, opts...)
 	if err != nil {
-		return nil, err
+		return nil, d.reason(err)
 	}
 	c.Conn = nc
 	return c, nil
+}
+
+// A dialer remembers why a server cannot be reached: the client only says that there is none.
+type dialer struct {
+	net.Dialer
+	last atomic.Pointer[error]
+}
+
+func newDialer() *dialer { return &dialer{Dialer: net.Dialer{Timeout: nats.DefaultTimeout}} }
+
+// Dial is what the client calls.
+func (d *dialer) Dial(network, address string) (net.Conn, error) {
+	c, err := d.Dialer.Dial(network, address)
+	d.last.Store(&err)
+	return c, err
+}
+
+// reason is why there is no connection: what the client says, or what dialing has come to, if that says more.
+func (d *dialer) reason(err error) error {
+	last := d.last.Load()
+	if last == nil || *last == nil || err != nil && !errors.Is(err, nats.ErrNoServers) {
+		return err
+	}
+	return *last
 }
 
 // awaitConnected waits for the first connection.
@@ -128,7 +159,7 @@ func (c *Conn) awaitConnected(ctx context.Context, t *tries) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%w (%w)", context.Cause(ctx), c.lastError())
+			return fmt.Errorf("%w: %w: does a NATS server run there, and is that its address?", context.Cause(ctx), c.lastError())
 		case <-tick.C:
 		}
 	}
@@ -164,7 +195,7 @@ func (c *Conn) miss() { c.missed.Store(time.Now().UnixNano()) }
 func (c *Conn) missedLately() bool { return time.Since(time.Unix(0, c.missed.Load())) < 4*ackWait }
 
 func (c *Conn) lastError() error {
-	if err := c.LastError(); err != nil {
+	if err := c.dialer.reason(c.LastError()); err != nil {
 		return err
 	}
 	return errors.New("no connection")

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -51,6 +52,14 @@ func explainNoJetStream(err error) error {
 		return fmt.Errorf("JetStream is not enabled for this NATS account: enable it in the account's configuration: %w", err)
 	}
 	return fmt.Errorf("ask the NATS server for JetStream: %w", err)
+}
+
+// explainNoAnswer adds to an error of JetStream's that nobody is there to answer what may be lacking.
+func explainNoAnswer(err error) error {
+	if errors.Is(err, nats.ErrNoResponders) {
+		return fmt.Errorf("%w: does the NATS server have JetStream (-js, or a jetstream{} block)?", err)
+	}
+	return err
 }
 
 // advise adds to a refusal to make a stream or a consumer what is to be set, or to be asked for.

@@ -19,7 +19,7 @@ func (q *Queue) End(ctx context.Context) (Position, error) {
 	for i, name := range []string{"verdicts", "failures"} {
 		s, err := q.js.Stream(ctx, q.ns.name(name))
 		if err != nil {
-			return Position{}, fmt.Errorf("find the end of stream %s: %w", q.ns.name(name), err)
+			return Position{}, fmt.Errorf("find the end of stream %s: %w", q.ns.name(name), q.conn.explain(explainNoAnswer(err)))
 		}
 		last[i] = s.CachedInfo().State.LastSeq
 	}

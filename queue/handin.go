@@ -27,7 +27,7 @@ func (q *Queue) PutIn(ctx context.Context, r io.Reader) (uri string, err error) 
 	case errors.Is(err, jetstream.ErrStreamNotFound):
 		return "", q.nobodyTakesIn()
 	case err != nil:
-		return "", fmt.Errorf("ask who takes in what is published on %s: %w", subject, q.conn.explain(err))
+		return "", fmt.Errorf("ask who takes in what is published on %s: %w", subject, q.conn.explain(explainNoAnswer(err)))
 	}
 	name := handedIn + rand.Text()
 	if err := q.Stage(ctx, name, r); err != nil {

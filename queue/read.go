@@ -15,7 +15,7 @@ import (
 func (q *Queue) read(ctx context.Context, stream string, from jetstream.OrderedConsumerConfig,
 	receive func(jetstream.Msg, *jetstream.MsgMetadata), caughtUp func()) error {
 	from.MaxResetAttempts = 1 // the client would go on trying after ctx has ended
-	r := reading{q: q, stream: stream, from: from, receive: receive, caughtUp: caughtUp, behind: math.MaxUint64}
+	r := reading{q: q, stream: stream, from: from, receive: receive, caughtUp: caughtUp, behind: math.MaxUint64, denied: q.conn.denied.Load()}
 	for {
 		err := r.untilBroken(ctx)
 		if ctx.Err() != nil {
@@ -34,6 +34,8 @@ type reading struct {
 	from     jetstream.OrderedConsumerConfig // where to begin, or to go on
 	receive  func(jetstream.Msg, *jetstream.MsgMetadata)
 	caughtUp func()
+
+	denied *error // the permission that was refused last before the reading began, whatever for
 
 	begun  bool
 	caught bool   // caughtUp was called
@@ -104,27 +106,38 @@ func (r *reading) missing(n uint64) {
 
 // next waits for a message, for ever if none has to be there.
 func (r *reading) next(ctx context.Context, messages jetstream.MessagesContext) (jetstream.Msg, error) {
-	if !r.caught {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, stallTime)
-		defer cancel()
+	if r.caught {
+		return messages.Next(jetstream.NextContext(ctx))
 	}
-	return messages.Next(jetstream.NextContext(ctx))
+	for waited := pulse; ; waited += pulse {
+		soon, cancel := context.WithTimeout(ctx, pulse)
+		msg, err := messages.Next(jetstream.NextContext(soon))
+		cancel()
+		if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil || waited >= stallTime || r.refused() {
+			return msg, err
+		}
+	}
 }
 
 // broken waits a moment before the reading goes on. That the server has refused something meanwhile, and so hands nothing
 // out, is an error.
 func (r *reading) broken(ctx context.Context) error {
-	if denied := r.q.conn.denied.Load(); denied != nil && !r.caught {
+	if !r.caught && r.refused() {
 		return errNothingComes
 	}
 	_ = pause(ctx, 100*time.Millisecond) // whether ctx has ended is seen by whoever goes on
 	return nil
 }
 
+// refused reports whether the server has refused a permission since the reading began: it may have been for this.
+func (r *reading) refused() bool {
+	denied := r.q.conn.denied.Load()
+	return denied != nil && denied != r.denied
+}
+
 // remove takes back what was asked of the broker. It would forget it by itself, in some minutes.
 func (r *reading) remove(ctx context.Context, c jetstream.Consumer) {
-	if !r.q.conn.IsConnected() {
+	if !r.q.conn.IsConnected() || r.refused() {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)

@@ -12,30 +12,56 @@ import (
 	"sync"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nkeys"
 )
 
-// secured are the options with which the server is to know us, and we it.
+// Check reports what is wrong with the files that the server is to know us by, or we it.
+func (s Server) Check() error {
+	_, err := s.secured()
+	return err
+}
+
+// secured are the options with which the server is to know us, and we it. The error is every mistake in them.
 func (s Server) secured() (opts []nats.Option, err error) {
 	if s.Creds != "" {
+		err = errors.Join(err, checkCreds(s.Creds))
 		opts = append(opts, nats.UserCredentials(s.Creds))
 	}
 	if s.CA != "" {
-		pem, err := os.ReadFile(s.CA)
-		if err != nil {
-			return nil, fmt.Errorf("NATS_TLS_CA: %w", err)
-		}
-		if !x509.NewCertPool().AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("NATS_TLS_CA: %s has no certificate of an authority, as PEM, in it", s.CA)
-		}
+		err = errors.Join(err, checkCA(s.CA))
 		opts = append(opts, nats.RootCAs(s.CA))
 	}
-	if s.Cert != "" || s.Key != "" {
-		if _, err := tls.LoadX509KeyPair(s.Cert, s.Key); err != nil {
-			return nil, fmt.Errorf("NATS_TLS_CERT and NATS_TLS_KEY: %w", err)
+	if s.Cert != "" && s.Key != "" {
+		if _, bad := tls.LoadX509KeyPair(s.Cert, s.Key); bad != nil {
+			err = errors.Join(err, fmt.Errorf("NATS_TLS_CERT and NATS_TLS_KEY: %w", bad))
 		}
 		opts = append(opts, nats.ClientCert(s.Cert, s.Key))
 	}
-	return opts, nil
+	return opts, err
+}
+
+func checkCA(path string) error {
+	pem, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("NATS_TLS_CA: %w", err)
+	}
+	if !x509.NewCertPool().AppendCertsFromPEM(pem) {
+		return fmt.Errorf("NATS_TLS_CA: %s has no certificate of an authority, as PEM, in it", path)
+	}
+	return nil
+}
+
+// checkCreds reports why a file cannot be a user's credentials. What is in it is not told.
+func checkCreds(path string) error {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("NATS_CREDS: %w", err)
+	}
+	_, errToken := nkeys.ParseDecoratedJWT(data)
+	if _, err := nkeys.ParseDecoratedUserNKey(data); err != nil || errToken != nil {
+		return fmt.Errorf("NATS_CREDS: %s has no user's JWT and seed in it: want a file as 'nsc generate creds' writes it", path)
+	}
+	return nil
 }
 
 // tries are the attempts to connect for the first time. One server that refuses may be amiss itself: only if as many tries as
@@ -43,6 +69,7 @@ func (s Server) secured() (opts []nats.Option, err error) {
 type tries struct {
 	servers int
 	log     *slog.Logger
+	dialer  *dialer
 
 	mu      sync.Mutex
 	told    bool
@@ -64,7 +91,7 @@ func (t *tries) failed(nc *nats.Conn, err error) {
 	}
 	if !t.told {
 		t.told = true
-		t.log.Warn("NATS cannot be reached; waiting for it", "error", err)
+		t.log.Warn("NATS cannot be reached; waiting for it", "error", t.dialer.reason(err))
 	}
 }
 
@@ -101,7 +128,7 @@ func refusalAdvice(err error) string {
 	case errors.Is(err, nats.ErrSecureConnWanted):
 		return "the server offers no TLS: set NATS_URL to nats://, or have it offer TLS"
 	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired), errors.Is(err, nats.ErrAuthRevoked), errors.Is(err, nats.ErrAccountAuthExpired):
-		return "the server does not let us in: set NATS_CREDS to a credentials file of one of its users, or user:password@ in NATS_URL"
+		return "the server does not let us in: set NATS_CREDS to a credentials file of one of its users, or user:password@ or token@ in NATS_URL"
 	case strings.Contains(err.Error(), "signing nonce"):
 		return "set NATS_CREDS to a credentials file, with a user's JWT and seed in it"
 	}

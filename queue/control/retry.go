@@ -68,7 +68,7 @@ func (c *Cluster) failedJob(ctx context.Context, name string) (queue.JobKey, err
 	case err != nil:
 		return "", err
 	case len(keys) == 0:
-		return "", errors.New("no failure has this key or id")
+		return "", errors.New("no failure has this key or id ('authenta-ingest status' shows the last ones)")
 	case len(keys) > 1:
 		return "", fmt.Errorf("%d failures begin like this, %s among them: say more of the key", len(keys), keys[0])
 	case keys[0] == "":

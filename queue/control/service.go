@@ -216,6 +216,8 @@ func (r Remote) ask(ctx context.Context, verb string, request, reply any) error 
 		return fmt.Errorf("no daemon answers in the namespace %s at this NATS server: is one running, and is that its INGEST_NAMESPACE?", r.Namespace)
 	case err != nil && !r.Conn.IsConnected():
 		return errors.New("the connection to NATS is lost: does its server, or the daemon with it, still run?")
+	case err != nil && errors.Is(r.Conn.LastError(), nats.ErrPermissionViolation): // which the server only says asynchronously
+		return fmt.Errorf("ask a daemon for %s: the NATS user lacks a permission: %w", verb, r.Conn.LastError())
 	case errors.Is(err, context.DeadlineExceeded) && whole.Err() == nil:
 		return fmt.Errorf("no daemon has answered within %s: it may be waiting for its NATS server, which its log says; try again", 2*answerTime)
 	case err != nil:

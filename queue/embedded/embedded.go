@@ -149,12 +149,12 @@ func (s *Server) adopt() {
 // lockDir takes the folder for this process. nats-server itself does not: two on one folder corrupt it.
 func lockDir(dir string) (*flock.Flock, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make the state folder: %w", err)
+		return nil, fmt.Errorf("make the state folder (INGEST_STATE_DIR): %w: set it to a folder that this user may write to", err)
 	}
 	lock := flock.New(filepath.Join(dir, "lock"))
 	free, err := lock.TryLock()
 	if err != nil {
-		return nil, fmt.Errorf("lock the state folder %s: %w", dir, err)
+		return nil, fmt.Errorf("lock the state folder (INGEST_STATE_DIR): %w: set it to a folder that this user may write to", err)
 	}
 	if !free {
 		return nil, fmt.Errorf("the state folder %s is in use by another authenta-ingest: "+
