@@ -22,6 +22,9 @@ const (
 	exitPaused  = 4 // --once ended paused, files left on the queue
 )
 
+// programName is what the program is called.
+const programName = "authenta-ingest"
+
 // An exitError ends the program with a code. Its message is for the user; empty: everything is said already.
 type exitError struct {
 	code int
@@ -47,44 +50,104 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitDone
 	}
 	exit, ok := errors.AsType[*exitError](err)
-	if !ok { // cobra's own: an unknown command or flag
-		exit = &exitError{exitUsage, fmt.Errorf("%w (see authenta-ingest --help)", err)}
+	if !ok { // of writing what was asked for: what was typed wrong has its code
+		exit = &exitError{exitFailure, err}
 	}
 	if exit.err != nil {
 		for line := range strings.Lines(exit.err.Error()) {
-			fmt.Fprintln(stderr, "authenta-ingest:", strings.TrimRight(line, "\n"))
+			fmt.Fprintln(stderr, programName+":", strings.TrimRight(line, "\n"))
 		}
 	}
 	return exit.code
 }
 
+// The groups of commands in the program's help.
+const (
+	judging  = "judging"
+	looking  = "looking"
+	steering = "steering"
+)
+
 func rootCommand() *cobra.Command {
 	root := &cobra.Command{
-		Use:   "authenta-ingest",
+		Use:   programName,
 		Short: "Has media files judged by Authenta as they arrive, and publishes the verdicts on NATS",
-		Long: `authenta-ingest watches folders and NATS subjects for media files, has Authenta's
-platform judge which of them are deepfakes, and publishes the verdicts on NATS.
+		Long: `authenta-ingest watches folders and NATS subjects for images and videos, has
+Authenta's platform judge which of them are deepfakes, and publishes the
+verdicts on NATS.
 
 Try it without an account:
 
   authenta-ingest run --sandbox FOLDER
 
+With an account:
+
+  export AUTHENTA_CLIENT_ID=... AUTHENTA_CLIENT_SECRET=...
+  authenta-ingest run FOLDER
+
 Settings come from the environment; 'authenta-ingest config' shows them all.`,
+		Args:          aCommand,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(runCommand(), submitCommand(), verdictsCommand(), statusCommand(), healthCommand(), pauseCommand(), resumeCommand(), retryCommand(),
-		sandboxCommand(), configCommand(), versionCommand())
+	root.AddGroup(
+		&cobra.Group{ID: judging, Title: "Have files judged:"},
+		&cobra.Group{ID: looking, Title: "See what there is:"},
+		&cobra.Group{ID: steering, Title: "Interfere:"},
+	)
+	group(root, judging, runCommand(), submitCommand())
+	group(root, looking, verdictsCommand(), statusCommand(), healthCommand(), configCommand())
+	group(root, steering, pauseCommand(), resumeCommand(), retryCommand())
+	root.AddCommand(sandboxCommand(), completionCommand(), manCommand(), versionCommand())
+	root.SetHelpCommand(helpCommand())
+	root.SetFlagErrorFunc(badFlag)
+	root.SetUsageTemplate(strings.NewReplacer(
+		".FlagUsages", fmt.Sprintf(".FlagUsagesWrapped %d", helpWidth),
+		"{{if .Runnable}}", "{{if and .Runnable .HasParent}}", // alone, the program only explains itself
+	).Replace(root.UsageTemplate()))
+	root.CompletionOptions.DisableDefaultCmd = true // ours says less, and what to do
+	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
 	return root
+}
+
+// helpWidth is as wide as help is: a terminal that nobody has widened.
+const helpWidth = 80
+
+func group(root *cobra.Command, id string, commands ...*cobra.Command) {
+	for _, c := range commands {
+		c.GroupID = id
+		root.AddCommand(c)
+	}
+}
+
+func helpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [COMMAND]",
+		Short: "Explain a command",
+		Long:  "Explain a command, as its --help does.",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			about, rest, err := cmd.Root().Find(args)
+			if err != nil || len(rest) > 0 {
+				return aCommand(cmd.Root(), args)
+			}
+			about.InitDefaultHelpFlag()
+			return about.Help()
+		},
+		ValidArgsFunction: func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+			return commandNames(cmd.Root()), cobra.ShellCompDirectiveNoFileComp
+		},
+	}
 }
 
 func versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
-		Args:  cobra.NoArgs,
+		Long:  "Print the version of the program, and of Go that it was built with.",
+		Args:  noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, err := fmt.Fprintln(cmd.OutOrStdout(), "authenta-ingest", version())
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), programName, version())
 			return err
 		},
 	}

@@ -22,12 +22,16 @@ func pauseCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "pause [uploads|polls|all]",
 		Short: "Pause a running daemon, and all that work on the same queue",
-		Long: `Pause uploads, polls, or both (which is what is done if nothing is said), for all
-daemons that work on the same queue. Files are still taken in, and wait.
+		Long: `Pause uploads, polls (the questions for results), or both if nothing is said,
+for all daemons that work on the same queue. Files are still taken in, and
+wait.
 
-While polls are paused nothing is uploaded either: what cannot be fetched is not paid
-for. A pause outlives a restart. It ends after --for, or with 'resume'.`,
-		Args:      cobra.MatchAll(cobra.MaximumNArgs(1), cobra.OnlyValidArgs),
+While polls are paused nothing is uploaded either: what cannot be fetched is
+not paid for. A pause outlives a restart. It ends after --for, or with
+'resume'.`,
+		Example: `  authenta-ingest pause --for 1h --reason "the bill is being checked"
+  authenta-ingest pause uploads`,
+		Args:      oneOf(gateNames, true),
 		ValidArgs: gateNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if d < 0 {
@@ -46,8 +50,8 @@ for. A pause outlives a restart. It ends after --for, or with 'resume'.`,
 			})
 		},
 	}
-	cmd.Flags().DurationVar(&d, "for", 0, "for how long, such as 1h; until 'resume' if nothing is said")
-	cmd.Flags().StringVar(&p.Message, "reason", "", "why, for those who ask for the status")
+	cmd.Flags().DurationVar(&d, "for", 0, "for how long, such as `1h`; until 'resume' if nothing is said")
+	cmd.Flags().StringVar(&p.Message, "reason", "", "`WHY` it is paused, for those who ask for the status")
 	return cmd
 }
 
@@ -56,13 +60,17 @@ func resumeCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "resume [uploads|polls|all]",
 		Short: "Go on at once, whatever the reason for a pause",
-		Long: `Go on with uploads, polls, or both (which is what is done if nothing is said), for all
-daemons that work on the same queue: after a pause by hand, or when a quota was raised
-or credits were bought and the next try is still far off.
+		Long: `Go on with uploads, polls (the questions for results), or both if nothing is
+said, for all daemons that work on the same queue: after a pause by hand, or
+when a quota was raised or credits were bought and the next try is still far
+off.
 
 With --renewed, calls that are counted against AUTHENTA_MUTATION_QUOTA and
 AUTHENTA_QUERY_QUOTA are counted from zero again.`,
-		Args:      cobra.MatchAll(cobra.MaximumNArgs(1), cobra.OnlyValidArgs),
+		Example: `  authenta-ingest resume
+  authenta-ingest resume polls
+  authenta-ingest resume --renewed`,
+		Args:      oneOf(gateNames, true),
 		ValidArgs: gateNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p.Gates = gatesOf(args)
@@ -84,17 +92,22 @@ func retryCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "retry [KEY... | --all]",
 		Short: "Try files again that could not be judged",
-		Long: `Have failed files go on where they stopped: one whose result did not come in time is
-asked about again, and nothing is paid twice. A KEY is the key that 'status' shows, the
-beginning of one (6 characters or more), or the id of a failure message.
+		Long: `Have failed files go on where they stopped: one whose result did not come in
+time is asked about again, and nothing is paid twice. A KEY is the key that
+'status' shows, the beginning of one (6 characters or more), or the id of a
+failure message.
 
---all takes every failure that may end differently; not those files that the platform
-has refused. With --reverify the file is uploaded, and paid for, again.
+--all takes every failure that may end differently; not those files that the
+platform has refused. With --reverify the file is uploaded, and paid for,
+again.
 
 The answer is a new message; its field retry_of names the failure.`,
+		Example: `  authenta-ingest retry 5f2a1c09b7d3
+  authenta-ingest retry --all`,
+		ValidArgsFunction: lastFailures,
 		RunE: func(cmd *cobra.Command, names []string) error {
 			if p.Names = names; p.All == (len(names) > 0) {
-				return &exitError{exitUsage, errors.New("retry: name the failures to retry, or say --all (see 'authenta-ingest status')")}
+				return &exitError{exitUsage, errors.New("retry: name the failures to retry, or say --all ('authenta-ingest status' shows the last ones)")}
 			}
 			return ask(cmd, func(ctx context.Context, r control.Remote) error { return retry(ctx, cmd.OutOrStdout(), r, p) })
 		},
@@ -180,17 +193,18 @@ const dialTime = 5 * time.Second
 
 // dial connects to the daemon's NATS: the external one, or where the embedded one listens.
 func (s settings) dial(ctx context.Context, log *slog.Logger) (*queue.Conn, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, dialTime, errors.New("gave up"))
+	ctx, cancel := context.WithTimeoutCause(ctx, dialTime, fmt.Errorf("no answer within %s", dialTime))
 	defer cancel()
 	if s.NATSURL != "" {
 		return queue.Dial(ctx, s.server(), log)
 	}
 	conn, err := queue.Connect("nats://"+s.NATSListen, log, nats.Token(s.NATSToken))
 	if errors.Is(err, nats.ErrAuthorization) {
-		return nil, fmt.Errorf("the daemon at INGEST_NATS_LISTEN=%s wants another token: set INGEST_NATS_TOKEN to that of the daemon (%w)", s.NATSListen, err)
+		return nil, fmt.Errorf("the daemon at INGEST_NATS_LISTEN=%s wants another token: set INGEST_NATS_TOKEN to that of the daemon", s.NATSListen)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("no daemon can be asked at INGEST_NATS_LISTEN=%s: is one running? (%w)", s.NATSListen, err)
+		return nil, fmt.Errorf("no daemon can be asked at INGEST_NATS_LISTEN=%s: is one running? (%w)\n"+
+			"start one with 'authenta-ingest run', or set INGEST_NATS_LISTEN to where it listens, or NATS_URL to the NATS server that it uses", s.NATSListen, err)
 	}
 	return conn, nil
 }

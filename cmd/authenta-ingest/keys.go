@@ -18,9 +18,9 @@ type keys struct {
 
 func (s settings) keys() *keys {
 	return &keys{
-		id:     secretSource{value: s.ClientID, file: s.ClientIDFile},
-		secret: secretSource{value: s.ClientSecret, file: s.ClientSecretFile},
-		key:    secretSource{value: s.APIKey, file: s.APIKeyFile},
+		id:     secretSource{value: s.ClientID, file: s.ClientIDFile, setting: "AUTHENTA_CLIENT_ID_FILE"},
+		secret: secretSource{value: s.ClientSecret, file: s.ClientSecretFile, setting: "AUTHENTA_CLIENT_SECRET_FILE"},
+		key:    secretSource{value: s.APIKey, file: s.APIKeyFile, setting: "AUTHENTA_API_KEY_FILE"},
 	}
 }
 
@@ -41,7 +41,8 @@ func (k *keys) read() (authenta.Credentials, error) {
 
 // A secretSource is a secret's value, or the file that has it. It is safe for concurrent use.
 type secretSource struct {
-	file string
+	file    string
+	setting string // that names the file
 
 	mu    sync.Mutex
 	value string
@@ -56,18 +57,18 @@ func (s *secretSource) read() (string, error) {
 	}
 	info, err := os.Stat(s.file)
 	if err != nil {
-		return "", fmt.Errorf("read a key: %w", err)
+		return "", fmt.Errorf("%s: %w", s.setting, err)
 	}
 	if s.value != "" && info.ModTime().Equal(s.seen) {
 		return s.value, nil
 	}
 	data, err := os.ReadFile(s.file)
 	if err != nil {
-		return "", fmt.Errorf("read a key: %w", err)
+		return "", fmt.Errorf("%s: %w", s.setting, err)
 	}
 	value := strings.TrimSpace(string(data))
 	if value == "" {
-		return "", fmt.Errorf("read a key: %s is empty", s.file)
+		return "", fmt.Errorf("%s: %s is empty", s.setting, s.file)
 	}
 	s.value, s.seen = value, info.ModTime()
 	return value, nil

@@ -198,7 +198,7 @@ func (r *report) conclude(paused *exitError, left leftovers) error {
 // makeDir makes a folder that only this user reads.
 func makeDir(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("make the state folder: %w", err)
+		return fmt.Errorf("make the state folder (INGEST_STATE_DIR): %w: set it to a folder that this user may write to", err)
 	}
 	return nil
 }

@@ -41,16 +41,25 @@ func runCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run [DIR...]",
 		Short: "Watch folders and have what arrives in them judged",
-		Long: `Watch the given folders and those of INGEST_DIRS, have every image and video that
-arrives in them judged, and publish the verdicts on NATS and on standard output. What
-comes on the NATS subjects of INGEST_SUBJECTS, and by 'submit', is judged, too.
+		Long: `Watch the given folders and those of INGEST_DIRS, have every image and video
+that arrives in them judged, and publish the verdicts on NATS and on standard
+output. What comes on the NATS subjects of INGEST_SUBJECTS, and by 'submit', is
+judged, too.
 
 With INGEST_ROLE=watcher files are only taken in, for workers elsewhere; with
-INGEST_ROLE=worker no folders are watched, and what others have taken in is judged.
-They share the NATS server of NATS_URL.
+INGEST_ROLE=worker no folders are watched, and what others have taken in is
+judged. They share the NATS server of NATS_URL.
 
-With --sandbox no account is needed: a simulated platform runs inside the process.
-Its verdicts mean nothing, and what it judged is kept apart from the real state.`,
+With --sandbox no account is needed: a simulated platform runs inside the
+process. Its verdicts mean nothing, and what it judged is kept apart from the
+real state.
+
+It runs until it is stopped (Ctrl-C, or SIGTERM), and goes on where it stopped
+when it is started again.`,
+		Example: `  authenta-ingest run --sandbox ~/inbox
+  authenta-ingest run /srv/inbox /srv/more
+  authenta-ingest run --once ~/inbox`,
+		ValidArgsFunction: folders,
 		RunE: func(cmd *cobra.Command, dirs []string) error {
 			s, mistakes := readSettings()
 			for _, dir := range dirs {
@@ -63,15 +72,15 @@ Its verdicts mean nothing, and what it judged is kept apart from the real state.
 			}
 			log := newLog(cmd.ErrOrStderr(), s.LogLevel)
 			for _, name := range unknown() {
-				log.Warn("this version knows no such setting; it is ignored", "setting", name)
+				log.Warn(noSetting(name))
 			}
 			return run(cmd.Context(), s, o, cmd.OutOrStdout(), cmd.ErrOrStderr(), log)
 		},
 	}
 	f := cmd.Flags()
 	f.BoolVar(&o.sandbox, "sandbox", false, "use a simulated platform inside the process")
-	f.BoolVar(&o.once, "once", false, "process what is there, wait until all of it is judged or failed, and exit")
-	f.BoolVar(&o.json, "json", false, "print each verdict as a JSON line")
+	f.BoolVar(&o.once, "once", false, "deal with what is there, wait until all of it is judged or has failed, and end")
+	f.BoolVar(&o.json, "json", false, "print each verdict as a line of JSON")
 	f.BoolVar(&o.resume, "resume", false, "go on at once, whatever work was paused for")
 	return cmd
 }

@@ -22,15 +22,16 @@ func sandboxCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "sandbox",
 		Short: "Run the simulated platform alone",
-		Long: `Run the simulated platform alone, for trying out what talks to it.
+		Long: `Run the simulated platform alone, for trying out what talks to it, and print
+the settings with which 'run' uses it.
 
-It behaves like Authenta's Media API: keys, quotas, credits, signed upload URLs and
-all. Its verdicts are computed from the bytes of a file and mean nothing.`,
-		Args: cobra.NoArgs,
+It behaves like Authenta's Media API: keys, quotas, credits, signed upload URLs
+and all. Its verdicts are computed from the bytes of a file and mean nothing.`,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_, _, err := net.SplitHostPort(addr)
 			if err != nil {
-				err = fmt.Errorf("--addr %q: want host:port", addr)
+				err = fmt.Errorf("--addr %q: want host:port, such as %s", addr, sandboxAddr)
 			}
 			if err := errors.Join(err, o.Check()); err != nil {
 				return &exitError{exitUsage, err}
@@ -45,15 +46,16 @@ all. Its verdicts are computed from the bytes of a file and mean nothing.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&addr, "addr", sandboxAddr, "host:port to listen on")
-	f.StringVar(&o.ClientID, "client-id", "sandbox-id", "key pair: id")
-	f.StringVar(&o.ClientSecret, "client-secret", "sandbox-secret", "key pair: secret")
-	f.IntVar(&o.Credits, "credits", sandbox.Unlimited, "files that can be paid for (-1: no limit)")
-	f.IntVar(&o.MutationQuota, "mutation-quota", sandbox.Unlimited, "creates and deletes granted (-1: no limit)")
-	f.IntVar(&o.QueryQuota, "query-quota", sandbox.Unlimited, "polls and list pages granted (-1: no limit)")
-	f.DurationVar(&o.Latency, "latency", 2*time.Second, "time from upload to result")
-	f.DurationVar(&o.Spread, "spread", 0, "added to the latency in part, as the content has it")
-	f.StringVar(&o.Journal, "journal", "", "file in which the platform remembers across restarts")
+	f.StringVar(&addr, "addr", sandboxAddr, "`HOST:PORT` to listen on")
+	f.StringVar(&o.ClientID, "client-id", "sandbox-id", "key pair: `ID`")
+	f.StringVar(&o.ClientSecret, "client-secret", "sandbox-secret", "key pair: `SECRET`")
+	f.IntVar(&o.Credits, "credits", sandbox.Unlimited, "files that can be paid for, as a `NUMBER` (-1: no limit)")
+	f.IntVar(&o.MutationQuota, "mutation-quota", sandbox.Unlimited, "uploads and deletions granted, as a `NUMBER` (-1: no limit)")
+	f.IntVar(&o.QueryQuota, "query-quota", sandbox.Unlimited, "questions for results granted, as a `NUMBER` (-1: no limit)")
+	f.DurationVar(&o.Latency, "latency", 2*time.Second, "`TIME` from upload to result")
+	f.DurationVar(&o.Spread, "spread", 0, "longer for some files, by up to this `TIME`")
+	f.StringVar(&o.Journal, "journal", "", "`FILE` in which it remembers what it was sent, across restarts")
+	completeFlag(cmd, "journal", files)
 	return cmd
 }
 
@@ -72,7 +74,7 @@ func startSandbox(addr string, o sandbox.Options) (*sandboxServer, error) {
 	}
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("start the simulated platform: %w", err), platform.Close())
+		return nil, errors.Join(fmt.Errorf("start the simulated platform: %w: choose another address", err), platform.Close())
 	}
 	s := &sandboxServer{
 		platform: platform,

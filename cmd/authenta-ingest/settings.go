@@ -68,10 +68,10 @@ type settings struct {
 	MaxDepth         int           `envconfig:"INGEST_MAX_DEPTH" desc:"how many folders deep files count: 1 is the watched folder alone, 0 is no limit"`
 	DoneSuffix       string        `envconfig:"INGEST_DONE_SUFFIX" desc:"with .done, clip.mp4 counts only once clip.mp4.done is there too"`
 	FollowSymlinks   bool          `envconfig:"INGEST_FOLLOW_SYMLINKS" default:"false" desc:"take what symbolic links in a watched folder lead to, as far as that is in the folder too"`
-	Host             string        `envconfig:"INGEST_HOST" desc:"name of this machine, as others are told where files are: its host name if nothing is said. Set it if several share an external NATS and watch different disks under the same path, or if the host name does not stay (containers); it must not change"`
 	After            string        `envconfig:"INGEST_AFTER" default:"keep" desc:"what becomes of a file once its verdict is on its stream: keep, delete or move:DIR"`
 	AfterFail        string        `envconfig:"INGEST_AFTER_FAIL" default:"keep" desc:"likewise, of one that could not be judged"`
 	Sidecar          string        `envconfig:"INGEST_SIDECAR" default:"off" desc:"on writes the verdict beside the file, as NAME.verdict.json; a folder writes it there"`
+	Host             string        `envconfig:"INGEST_HOST" desc:"name of this machine, as others are told where files are: its host name if nothing is said. Set it if several share an external NATS and watch different disks under the same path, or if the host name does not stay (containers); it must not change"`
 	Role             control.Role  `envconfig:"INGEST_ROLE" default:"all" desc:"what this process does: watcher takes files in and needs no key, worker has them judged and watches no folders, all does both"`
 	Stage            string        `envconfig:"INGEST_STAGE" default:"off" desc:"store copies files into the JetStream object store until they are judged, so that workers on other machines can read them; off leaves them where they are"`
 	StageBytes       byteSize      `envconfig:"INGEST_STAGE_BYTES" default:"10GB" desc:"what the object store may hold; no more files are taken in while it is full"`
@@ -163,9 +163,7 @@ func (m *mistakes) unreadable(err error) {
 		return
 	}
 	m.spoilt[parse.KeyName] = true
-	want, ok := map[string]string{
-		"time.Duration": "a duration such as 30s, 5m or 2h", "int": "a whole number", "float64": "a number", "bool": "true or false",
-	}[parse.TypeName]
+	want, ok := wants[parse.TypeName]
 	if !ok { // a type of ours, which says itself what it wants
 		want = parse.Err.Error()
 	}
@@ -289,10 +287,9 @@ func (s settings) plan() after.Plan {
 func (s settings) checkNATS(m *mistakes) {
 	m.refuse((s.NATSTLSCert == "") != (s.NATSTLSKey == ""), "NATS_TLS_CERT", s.NATSTLSCert, "NATS_TLS_KEY set with it, or neither")
 	m.refuse(!queue.Namespace(s.Namespace).Valid(), "INGEST_NAMESPACE", s.Namespace, "letters, digits, - and _")
-	m.file("NATS_CREDS", s.NATSCreds)
-	m.file("NATS_TLS_CA", s.NATSTLSCA)
-	m.file("NATS_TLS_CERT", s.NATSTLSCert)
-	m.file("NATS_TLS_KEY", s.NATSTLSKey)
+	if err := s.server().Check(); err != nil {
+		m.found = append(m.found, err)
+	}
 	err := queue.CheckURL(s.NATSURL)
 	if s.NATSURL == "" {
 		err = s.embedded(nil).Check()
@@ -307,19 +304,6 @@ func (m *mistakes) folder(dir string) {
 	if err := watcher.CheckDir(dir); err != nil {
 		m.found = append(m.found, err)
 	}
-}
-
-// file notes a file that is named and cannot be read.
-func (m *mistakes) file(name, path string) {
-	if path == "" {
-		return
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		m.found = append(m.found, fmt.Errorf("%s: %w", name, err))
-		return
-	}
-	_ = f.Close() // it was only opened to see whether it can be
 }
 
 // account notes that there are no keys, or half of a pair.

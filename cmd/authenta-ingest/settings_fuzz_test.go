@@ -54,7 +54,7 @@ func FuzzSettings(f *testing.F) {
 		s, m := readSettings()
 		s.account(m)
 		var printed bytes.Buffer
-		if err := printSettings(&printed, s); err != nil {
+		if err := writeSettings(&printed, listSettings(s)); err != nil {
 			t.Error(err)
 		}
 		if strings.Contains(printed.String(), secret) {

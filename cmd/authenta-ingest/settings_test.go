@@ -1,8 +1,10 @@
 package main
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -102,21 +104,50 @@ func TestUnknownCommandsAndFlagsAreBadUsage(t *testing.T) {
 func TestConfigShowsEverySettingAndMasksSecrets(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, sandbox.Options{})
-	p := w.start(map[string]string{"NATS_URL": "nats://user:pass-word@127.0.0.1:1", "INGEST_DIRS": w.inbox}, "config")
-	if code := p.wait(time.Minute); code != exitDone {
-		t.Fatalf("exit code %d: %s", code, p.stderr.String())
-	}
-	said := p.stdout.String()
-	if strings.Contains(said, "pass-word") || strings.Contains(said, w.env["AUTHENTA_CLIENT_SECRET"]) {
-		t.Errorf("a secret was printed:\n%s", said)
-	}
-	for line := range strings.Lines(said) {
-		if len(strings.Fields(line)) < 4 {
-			t.Errorf("no value, source or meaning: %q", line)
+	env := map[string]string{"NATS_URL": "nats://user:pass-word@127.0.0.1:1", "INGEST_DIRS": w.inbox, "INGEST_DONE_SUFFIX": "", "INGEST_API": "x"}
+	shown, listed := w.start(env, "config"), w.start(env, "config", "--json")
+	for _, p := range []*program{shown, listed} {
+		if code := p.wait(time.Minute); code != exitDone {
+			t.Fatalf("exit code %d: %s", code, p.stderr.String())
+		}
+		if said := p.stdout.String(); strings.Contains(said, "pass-word") || strings.Contains(said, w.env["AUTHENTA_CLIENT_SECRET"]) {
+			t.Errorf("a secret was printed:\n%s", said)
 		}
 	}
-	if !strings.Contains(said, "INGEST_RESULT_TTL") || !strings.Contains(said, "********") {
-		t.Errorf("incomplete:\n%s", said)
+	var all []setting
+	if err := json.Unmarshal([]byte(listed.stdout.String()), &all); err != nil {
+		t.Fatal(err)
+	}
+	if n := reflect.TypeFor[settings]().NumField(); len(all) != n {
+		t.Errorf("%d settings, want %d", len(all), n)
+	}
+	said := shown.stdout.String()
+	groups := map[string]bool{}
+	for _, s := range all {
+		groups[s.Group] = true
+		if s.Meaning == "" || s.Group == "" || s.From != fromDefault && s.From != fromEnvironment || s.From == fromDefault && s.Value != s.Default {
+			t.Errorf("%+v", s)
+		}
+		from := s.From
+		if s.From == fromDefault && s.Value == "" {
+			from = "not set"
+		}
+		if line := "  " + s.Name + "=" + s.Value + "  (" + from + ")\n      " + strings.Fields(s.Meaning)[0]; strings.Count(said, line) != 1 {
+			t.Errorf("config does not show %q", line)
+		}
+	}
+	if len(groups) != len(settingGroups) {
+		t.Errorf("%d groups, want %d: each begins with a setting that there is", len(groups), len(settingGroups))
+	}
+	for _, want := range []string{"AUTHENTA_CLIENT_SECRET=********  (environment)", "NATS_URL=nats://xxxxx@127.0.0.1:1  (environment)", "INGEST_DONE_SUFFIX=  (not set)", "INGEST_RESULT_TTL=720h  (default)"} {
+		if !strings.Contains(said, want) {
+			t.Errorf("config does not show %q", want)
+		}
+	}
+	for line := range strings.Lines(said) {
+		if strings.HasPrefix(line, "      ") && width(strings.TrimSuffix(line, "\n")) > helpWidth {
+			t.Errorf("wider than a terminal: %q", line)
+		}
 	}
 }
 
@@ -130,17 +161,10 @@ func TestConfigShowsTheFilterAsItWouldBeSet(t *testing.T) {
 	if code := p.wait(time.Minute); code != exitDone {
 		t.Fatalf("exit code %d: %s", code, p.stderr.String())
 	}
-	shown := map[string]string{}
-	for line := range strings.Lines(p.stdout.String()) {
-		shown[strings.Fields(line)[0]] = strings.Fields(line)[1]
-	}
 	for name, value := range set {
-		if shown[name] != value {
-			t.Errorf("%s=%s is shown as %s", name, value, shown[name])
+		if want := name + "=" + value + "  (environment)\n"; !strings.Contains(p.stdout.String(), want) {
+			t.Errorf("it does not show %q", want)
 		}
-	}
-	if shown["INGEST_DIRS"] != "-" {
-		t.Errorf("what is not set is shown as %s", shown["INGEST_DIRS"])
 	}
 }
 

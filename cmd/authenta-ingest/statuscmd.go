@@ -32,15 +32,16 @@ func statusCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show what a running daemon does, and what it waits for",
-		Long: `Show what the daemons that share a queue do: how much is queued, what is paused and
-why, what is left of counted quotas, who works, and which files failed last.
+		Long: `Show what the daemons that share a queue do: how much is queued, what is paused
+and why, what is left of counted quotas, who works, and which files failed
+last.
 
-With --watch it is shown again and again, until Ctrl-C; a daemon that goes away is
-waited for.`,
+With --watch it is shown again and again, until Ctrl-C; a daemon that goes away
+is waited for.`,
 		Example: `  authenta-ingest status
   authenta-ingest status --watch --every 10s
   authenta-ingest status --json | jq .uploads.paused`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {
 			case cmd.Flags().Changed("every") && !o.watch:
@@ -62,7 +63,7 @@ waited for.`,
 	}
 	cmd.Flags().BoolVar(&o.json, "json", false, "print it as a line of JSON")
 	cmd.Flags().BoolVarP(&o.watch, "watch", "w", false, "show it again and again, until Ctrl-C")
-	cmd.Flags().DurationVar(&o.every, "every", 2*time.Second, "with --watch, `how often`")
+	cmd.Flags().DurationVar(&o.every, "every", 2*time.Second, "with --watch, how long until it is shown again, such as `10s`")
 	return cmd
 }
 

@@ -161,7 +161,7 @@ func TestSubmitTellsEveryMistakeAtOnceAndHandsNothingIn(t *testing.T) {
 	said := p.stderr.String()
 	for _, want := range []string{
 		"--name is for one file, and there are 9", "--json is for answers: say --wait, too", `--model "a b": want a model such as DF-1`,
-		`--meta "case": want KEY=VALUE`, w.inbox + " is a folder: ", "missing.jpg: no such file", closed + ": permission denied", "ftp://media.example/a.jpg: cannot be followed: want file:///…", `"nats-object:bucket" is not`, `"file:a.jpg" is not`,
+		`--meta "case": want KEY=VALUE`, w.inbox + " is a folder: ", "missing.jpg does not exist", closed + ": permission denied", "ftp://media.example/a.jpg: cannot be followed: want file:///…", `"nats-object:bucket" is not`, `"file:a.jpg" is not`,
 	} {
 		if strings.Count(said, want) != 1 {
 			t.Errorf("%q is told %d times", want, strings.Count(said, want))
@@ -187,7 +187,7 @@ func TestSubmitSaysThatNobodyTakesFilesIn(t *testing.T) {
 			t.Errorf("it says %q", said)
 		}
 		w.listen()
-		if said := w.submit(exitFailure, file).stderr.String(); strings.Count(said, "\n") != 1 ||
+		if said := w.submit(exitFailure, file).stderr.String(); strings.Count(said, "\n") != 2 ||
 			!strings.Contains(said, "INGEST_NATS_LISTEN="+w.env["INGEST_NATS_LISTEN"]+": is one running?") {
 			t.Errorf("it says %q", said)
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"os"
@@ -32,17 +33,20 @@ func submitCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "submit FILE|URI...",
 		Short: "Hand files to a running daemon",
-		Long: `Hand files to the daemons that take files in at this NATS server, wherever they run,
-and print the id of each: its answer has it, too. A FILE is copied to them, and may be
-altered or deleted then. A URI is one that they can follow:
+		Long: `Hand files to the daemons that take files in at this NATS server, wherever they
+run, and print the id of each: its answer has it, too. A FILE is copied to
+them, and may be altered or deleted then. A URI is one that they can follow:
 
   file:///srv/inbox/clip.mp4     in a folder that they watch, or one of INGEST_ROOTS
   nats-object://bucket/clip.mp4  in an object store of this NATS
   https://example.com/clip.mp4   at a host of INGEST_URL_HOSTS
 
-What is handed in is safe, even if no daemon runs at the moment. With --wait the answers
-are printed instead of the ids, when they come; a file that could not be judged makes it
-end with exit code 3.`,
+What is handed in is safe, even if no daemon runs at the moment. With --wait
+the answers are printed instead of the ids, when they come; a file that could
+not be judged makes it end with exit code 3.`,
+		Example: `  authenta-ingest submit clip.mp4 cat.jpg
+  authenta-ingest submit --wait --meta case=17 clip.mp4`,
+		ValidArgsFunction: files,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := o.check(args); err != nil {
 				return &exitError{exitUsage, err}
@@ -52,10 +56,11 @@ end with exit code 3.`,
 	}
 	f := cmd.Flags()
 	f.BoolVar(&o.wait, "wait", false, "wait for the answers, and print them")
-	f.BoolVar(&o.json, "json", false, "with --wait, print each answer as a JSON line")
-	f.StringVar(&o.name, "name", "", "what the file is called, if not as its path ends")
-	f.StringVar(&o.model, "model", "", "the model that is to judge, such as DF-1; those of the settings if nothing is said")
-	f.StringArrayVar(&o.meta, "meta", nil, "`KEY=VALUE` that the answer is to bring back, such as case=17; may be given more than once")
+	f.BoolVar(&o.json, "json", false, "with --wait, print each answer as a line of JSON")
+	f.StringVar(&o.name, "name", "", "the file's `NAME`, if it is not the end of its path")
+	f.StringVar(&o.model, "model", "", "the model that is to judge, such as `DF-1`; those of the settings if nothing is said")
+	f.StringArrayVar(&o.meta, "meta", nil, "what the answer is to bring back, such as case=17, as `KEY=VALUE`; may be given more than once")
+	completeFlag(cmd, "model", anyModel)
 	return cmd
 }
 
@@ -112,6 +117,8 @@ func checkArgument(arg string) error {
 	}
 	info, err := os.Stat(arg)
 	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%s does not exist: name a file of this machine, or an address as 'authenta-ingest submit --help' shows them", shown(arg))
 	case err != nil:
 		return err
 	case info.IsDir():

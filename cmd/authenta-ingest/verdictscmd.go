@@ -32,18 +32,18 @@ func verdictsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verdicts",
 		Short: "Show the verdicts that are kept, and those that come",
-		Long: `Show the verdicts that the NATS server keeps, oldest first: those of the last thirty
-days, if INGEST_RESULT_TTL does not say otherwise.
+		Long: `Show the verdicts that the NATS server keeps, oldest first: those of the last
+thirty days, if INGEST_RESULT_TTL does not say otherwise.
 
-With --follow the new ones are shown as they come, until Ctrl-C; with --follow and
---since, those since then and the new ones. A connection that breaks is waited for.
+With --follow the new ones are shown as they come, until Ctrl-C; with --since
+as well, those since then come first. A connection that breaks is waited for.
 
-Times are those of this machine's clock, and what the first column says can be given
-to --since.`,
+Times are those of this machine's clock, and what the first column says can be
+given to --since.`,
 		Example: `  authenta-ingest verdicts --since 7d --outcome fake
   authenta-ingest verdicts --follow --failures
   authenta-ingest verdicts --json | jq -r 'select(.confidence > 0.9) | .uri'`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := o.selection(time.Now())
 			if err != nil {
@@ -54,16 +54,15 @@ to --since.`,
 	}
 	f := cmd.Flags()
 	f.BoolVarP(&o.follow, "follow", "f", false, "go on with those that come; without --since, show only them")
-	f.StringVar(&o.since, "since", "", "only those since then: how long ago (`90m`, 12h, 7d), a day, a time of today, or both")
+	f.StringVar(&o.since, "since", "", "only those since then: how long ago, such as `90m` or 7d, a day, a time of today, or both")
 	f.StringSliceVar(&o.outcomes, "outcome", nil, "only those that say `fake`, real or inconclusive; may be given more than once")
 	f.StringSliceVar(&o.models, "model", nil, "only those of a model, such as `DF-1`; may be given more than once")
 	f.BoolVar(&o.failures, "failures", false, "the files that could not be judged, too, and why")
 	f.BoolVar(&o.json, "json", false, "print each message as it is, one a line")
+	completeFlag(cmd, "outcome", words(outcomes...))
+	completeFlag(cmd, "model", anyModel)
 	return cmd
 }
-
-// outcomes are all that a verdict may say.
-var outcomes = []queue.Outcome{queue.Fake, queue.Real, queue.Inconclusive}
 
 // selection is what is to be shown. The error is every mistake in it.
 func (o verdictQuery) selection(now time.Time) (queue.Selection, error) {
@@ -129,7 +128,7 @@ func (o verdictQuery) nothing() string {
 // endOf returns where the streams of answers end now. That there are none is an error that says what to do.
 func endOf(ctx context.Context, q *queue.Queue) (queue.Position, error) {
 	var end queue.Position
-	soon, cancel := context.WithTimeoutCause(ctx, dialTime, errors.New("gave up"))
+	soon, cancel := context.WithTimeoutCause(ctx, dialTime, fmt.Errorf("no answer within %s", dialTime))
 	defer cancel()
 	err := q.Persist(soon, func(ctx context.Context) (err error) {
 		end, err = q.End(ctx)
