@@ -11,6 +11,7 @@ import (
 	"github.com/authenta/authenta-ingest/cmd/authenta-ingest/monitor"
 	"github.com/authenta/authenta-ingest/queue"
 	"github.com/authenta/authenta-ingest/queue/control"
+	"github.com/authenta/authenta-ingest/watcher"
 )
 
 // probes are how the monitor asks a daemon at work.
@@ -36,10 +37,38 @@ func (d *daemon) checks(ctx context.Context) []monitor.Check {
 	if d.broker.server != nil {
 		found = append(found, check("disk", full))
 	}
+	if d.watcher != nil {
+		found = append(found, folders(d.watcher.Roots(), !d.subjects)...)
+	}
 	return found
 }
 
-// check is one of which nothing else depends.
+// folders are the checks of the watched folders, each under its own name. alone: nothing but them brings files in, so that the
+// process is of no use while all of them are missing.
+func folders(roots []watcher.RootState, alone bool) []monitor.Check {
+	missing := 0
+	var found []monitor.Check
+	for _, r := range roots {
+		c := monitor.Check{Name: "folder " + r.Path, OK: r.Mode != watcher.ModeMissing && r.Unread == 0}
+		switch {
+		case r.Mode == watcher.ModeMissing:
+			missing++
+			c.Message = fmt.Sprintf("it is not there (%s): mount it, or make it again; it is waited for, and its files are not taken for gone", r.Why)
+		case r.Unread > 0:
+			c.Message = fmt.Sprintf("%d files or folders in it could not be read: the log names them; mostly it is their permissions", r.Unread)
+		case r.Mode == watcher.ModePolling:
+			c.Message = "it is read over and over: " + r.Why
+		}
+		c.Message = oneLine(c.Message)
+		found = append(found, c)
+	}
+	for i := range found {
+		found[i].Vital = alone && missing == len(roots)
+	}
+	return found
+}
+
+// check is one that readiness does not depend on.
 func check(name string, err error) monitor.Check {
 	c := monitor.Check{Name: name, OK: err == nil}
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -366,4 +367,39 @@ func TestABrokerThatHangsIsAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	awaitReady(t, url)
+}
+
+func TestAMissingFolderIsToldAndIsADefectOnlyIfThereIsNoOther(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox.Options{})
+	url := w.serve()
+	other := t.TempDir()
+	w.start(nil, "run", w.inbox, other)
+	awaitReady(t, url)
+	is := func(code int, inboxOK, otherOK bool) {
+		t.Helper()
+		eventually(t, time.Minute, fmt.Sprintf("%d, inbox: %v, other: %v", code, inboxOK, otherOK), func() bool {
+			got, checks := readyz(t, url)
+			a, b := checks["folder "+w.inbox], checks["folder "+other]
+			return got == code && a.OK == inboxOK && b.OK == otherOK && strings.Contains(a.Message, "mount it") == !inboxOK
+		})
+	}
+	move := func(from, to string) {
+		t.Helper()
+		if err := os.Rename(from, to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	is(200, true, true)
+	move(w.inbox, w.inbox+".away")
+	is(200, false, true)
+	move(other, other+".away")
+	is(503, false, false)
+	if code, body := get(t, url+"/healthz"); code != http.StatusOK {
+		t.Errorf("not healthy: %d %s", code, body)
+	}
+	move(w.inbox+".away", w.inbox)
+	is(200, true, false)
+	move(other+".away", other)
+	is(200, true, true)
 }

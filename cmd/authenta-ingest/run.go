@@ -188,14 +188,14 @@ func openQueue(ctx context.Context, s settings, platform string, b *broker, numb
 
 // newDaemon makes the parts that work on a queue, as far as they are this process's. exclude are folders that are not media's.
 func newDaemon(s settings, q *queue.Queue, client *authenta.Client, exclude []string, numbers *telemetry, health *monitor.Monitor, log *slog.Logger) (*daemon, error) {
-	d := &daemon{queue: q, room: room.New(q, log), monitor: health, log: log}
+	d := &daemon{queue: q, room: room.New(q, log), monitor: health, subjects: len(s.Subjects) > 0, log: log}
 	var dirs []string
 	if s.Role.Watches() && len(s.Dirs) > 0 {
 		watch, err := newWatcher(s, q, d.room, exclude, numbers, health.Pulse("watcher"), log)
 		if err != nil {
 			return nil, err
 		}
-		d.sources, dirs = append(d.sources, watch), watch.Dirs
+		d.sources, d.watcher, dirs = append(d.sources, watch), watch, watch.Dirs
 	}
 	d.cluster = control.New(control.Options{
 		Queue: q, MutationRate: s.MutationRate, QueryRate: s.QueryRate,
@@ -276,16 +276,18 @@ func stopped(ctx context.Context, err error) error {
 
 // A daemon is the parts at work.
 type daemon struct {
-	queue   *queue.Queue
-	cluster *control.Cluster
-	worker  *worker.Worker // nil: it only takes files in
-	sources []source       // none: it only works
-	room    *room.Room
-	report  *report
-	broker  *broker
-	monitor *monitor.Monitor
-	offers  offers
-	log     *slog.Logger
+	queue    *queue.Queue
+	cluster  *control.Cluster
+	worker   *worker.Worker   // nil: it only takes files in
+	sources  []source         // none: it only works
+	watcher  *watcher.Watcher // of the sources; nil: no folders are watched
+	subjects bool             // messages bring files in, too
+	room     *room.Room
+	report   *report
+	broker   *broker
+	monitor  *monitor.Monitor
+	offers   offers
+	log      *slog.Logger
 }
 
 // errOnceDone ends the parts when --once has nothing left to wait for.
