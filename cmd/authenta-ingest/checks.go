@@ -38,14 +38,14 @@ func (d *daemon) checks(ctx context.Context) []monitor.Check {
 		found = append(found, check("disk", full))
 	}
 	if d.watcher != nil {
-		found = append(found, folders(d.watcher.Roots(), !d.subjects)...)
+		found = append(found, folderChecks(d.watcher.Roots(), !d.subjects)...)
 	}
 	return found
 }
 
 // folders are the checks of the watched folders, each under its own name. alone: nothing but them brings files in, so that the
 // process is of no use while all of them are missing.
-func folders(roots []watcher.RootState, alone bool) []monitor.Check {
+func folderChecks(roots []watcher.RootState, alone bool) []monitor.Check {
 	missing := 0
 	var found []monitor.Check
 	for _, r := range roots {

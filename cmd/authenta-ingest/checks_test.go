@@ -45,12 +45,12 @@ func TestFoldersMatterForReadinessOnlyIfAllAreMissingAndNothingElseBringsFiles(t
 		"all missing":                  {[]watcher.RootState{gone, gone}, true, false},
 		"all missing, but for subject": {[]watcher.RootState{gone, gone}, false, true},
 	} {
-		ready := !slices.ContainsFunc(folders(c.roots, c.alone), func(c monitor.Check) bool { return c.Vital && !c.OK })
+		ready := !slices.ContainsFunc(folderChecks(c.roots, c.alone), func(c monitor.Check) bool { return c.Vital && !c.OK })
 		if ready != c.ready {
 			t.Errorf("%s: ready: %v, want %v", name, ready, c.ready)
 		}
 	}
-	said := folders([]watcher.RootState{gone, {Path: "/c", Mode: watcher.ModePolling, Why: "NFS"}, {Path: "/d", Mode: watcher.ModePolling, Why: "NFS", Unread: 3}}, true)
+	said := folderChecks([]watcher.RootState{gone, {Path: "/c", Mode: watcher.ModePolling, Why: "NFS"}, {Path: "/d", Mode: watcher.ModePolling, Why: "NFS", Unread: 3}}, true)
 	for i, want := range []string{"not there (no such file): mount it", "read over and over: NFS", "3 files or folders in it could not be read"} {
 		if !strings.Contains(said[i].Message, want) || said[i].OK != (i == 1) {
 			t.Errorf("%+v, want %q", said[i], want)
