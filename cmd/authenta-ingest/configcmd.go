@@ -67,7 +67,8 @@ var settingGroups = []struct{ title, first string }{
 	{"Which files count, and when", "INGEST_SETTLE"},
 	{"What happens to a file afterwards", "INGEST_AFTER"},
 	{"Several machines", "INGEST_HOST"},
-	{"How much, how long, and what is told", "INGEST_UPLOADS"},
+	{"How much, and how long", "INGEST_UPLOADS"},
+	{"Health, logs, and the end", "INGEST_HTTP"},
 }
 
 // listSettings lists all of them in their order.

@@ -52,6 +52,8 @@ func manual(root *cobra.Command) string {
 		p.command(c)
 	}
 	p.line(".SH ENVIRONMENT")
+	p.text("A variable that is set to nothing counts as not set. Where traces are sent is said by the variables that OpenTelemetry\n" +
+		"has for all programs, such as OTEL_EXPORTER_OTLP_ENDPOINT; without any, there are none.")
 	group := ""
 	for _, s := range listSettings(settings{}) {
 		if s.Group != group {

@@ -135,6 +135,7 @@ func TestAUserWithThePermissionsThatAreDocumentedCanDoEverything(t *testing.T) {
 	command("resume")
 	command("retry", "--all")
 	command("status")
+	command("verdicts", "--failures")
 
 	q, err := queue.Open(t.Context(), conn, queue.Options{Log: discard})
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/authenta/authenta-ingest/authenta/sandbox"
+	"github.com/authenta/authenta-ingest/queue"
 )
 
 // typedHere runs a command line in this process: one that asks nobody.
@@ -321,6 +322,43 @@ func startServer(t *testing.T, spoil func(*server.Options)) string {
 		t.Fatal("the NATS server did not start")
 	}
 	return address
+}
+
+// The permissions are those that deploy/README.md names for it.
+func TestWhoMayReadVerdictsAndNothingElseReadsThem(t *testing.T) {
+	t.Parallel()
+	const api = "$JS.API."
+	address := startServer(t, func(o *server.Options) {
+		reader := &server.Permissions{
+			Publish: &server.SubjectPermission{Allow: []string{
+				api + "STREAM.INFO.authenta-verdicts", api + "STREAM.INFO.authenta-failures",
+				api + "CONSUMER.*.authenta-verdicts.>", api + "CONSUMER.MSG.NEXT.authenta-verdicts.>",
+			}},
+			Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX.>"}},
+		}
+		o.Users = []*server.User{{Username: "admin", Password: "admin"}, {Username: "reader", Password: "reader", Permissions: reader}}
+	})
+	conn, err := queue.Connect("nats://admin:admin@"+address, discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := queue.Open(t.Context(), conn, queue.Options{Log: discard}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Request("authenta.verdicts.DF-1.fake", []byte(`{"id": "1"}`), time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	verdicts := func(args ...string) *program {
+		return startProgram(t, map[string]string{"NATS_URL": "nats://reader:reader@" + address}, nil, nil, append([]string{"verdicts"}, args...)...)
+	}
+	all, failures := verdicts("--json", "--outcome", "fake"), verdicts("--json", "--failures")
+	if code, said := all.wait(time.Minute), all.stderr.String(); code != exitDone || all.stdout.String() != "{\"id\": \"1\"}\n" || said != "" {
+		t.Errorf("ended with %d, has shown %q and says %q", code, all.stdout.String(), said)
+	}
+	if code, said := failures.wait(time.Minute), failures.stderr.String(); code != exitFailure || !strings.Contains(said, "the NATS user lacks a permission") {
+		t.Errorf("without the permission for failures it ended with %d and says %q", code, said)
+	}
 }
 
 func TestWhatKeepsADaemonFromStartingIsToldWithWhatToSet(t *testing.T) {
