@@ -169,6 +169,11 @@ func TestAnAddressThatIsTakenIsDoneWithoutUnlessItWasAskedFor(t *testing.T) {
 	if code := p.wait(time.Minute); code != exitDone || !strings.Contains(p.stderr.String(), "neither health nor metrics are served") {
 		t.Errorf("exit code %d: %s", code, p.stderr.String())
 	}
+	taken.Close()
+	p = w.start(nil, "run", "--once", w.inbox)
+	if code := p.wait(time.Minute); code != exitDone || !strings.Contains(p.stderr.String(), "the status are served") {
+		t.Errorf("exit code %d: %s", code, p.stderr.String())
+	}
 }
 
 // Two daemons on one machine, of which nobody has said where they are to be asked.
