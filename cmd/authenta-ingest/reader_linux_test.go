@@ -119,7 +119,9 @@ func (r *reader) cover(dir string) error {
 	over := filepath.Join(r.home, "over", dir)
 	upper, work := filepath.Join(over, "upper"), filepath.Join(over, "work")
 	err := errors.Join(os.MkdirAll(over, 0o755), r.own(over, upper, work))
-	return errors.Join(err, syscall.Mount("overlay", dir, "overlay", 0, fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s", dir, upper, work)))
+	escaped := strings.NewReplacer(`\`, `\\`, ",", `\,`) // as a section's title may have it, which the folder has in its name
+	options := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s", dir, escaped.Replace(upper), escaped.Replace(work))
+	return errors.Join(err, syscall.Mount("overlay", dir, "overlay", 0, options))
 }
 
 // standIns take the place of what no test can have: they say what they were told, and do nothing.
