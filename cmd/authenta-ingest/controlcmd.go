@@ -173,13 +173,13 @@ func withNATS(cmd *cobra.Command, log *slog.Logger, do func(context.Context, set
 	if s.NATSURL == "" && s.NATSListen == embedded.Off {
 		return &exitError{exitUsage, errors.New("the daemon's NATS does not listen (INGEST_NATS_LISTEN=off): let it listen on a loopback address, or set NATS_URL")}
 	}
-	conn, err := s.dial(cmd.Context(), log)
-	if err != nil {
-		return &exitError{exitFailure, err}
+	ctx := cmd.Context()
+	conn, err := s.dial(ctx, log)
+	if err == nil {
+		defer conn.Close()
+		err = do(ctx, s, conn)
 	}
-	defer conn.Close()
-	err = do(cmd.Context(), s, conn)
-	if errors.Is(err, context.Canceled) && cmd.Context().Err() != nil {
+	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
 		err = errors.New("stopped before there was an answer")
 	}
 	if _, said := errors.AsType[*exitError](err); err != nil && !said {

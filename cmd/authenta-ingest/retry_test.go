@@ -76,6 +76,9 @@ func TestOnlyReverifyPaysAgain(t *testing.T) {
 	if first.Reason != queue.AnalysisFailed {
 		t.Fatalf("%+v", first)
 	}
+	if offered := w.command("__complete", "retry", ""); !strings.HasPrefix(offered, first.Job().Short()+"\t000.jpg: analysis_failed\n") {
+		t.Errorf("the shell offers %q to retry", offered)
+	}
 	w.command("retry", first.Job().Short())
 	second := failures(2)[0] // the platform has nothing else to say of that record
 	if second.RetryOf != first.ID || second.MediaID != first.MediaID {
