@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/authenta/authenta-ingest/authenta"
@@ -56,16 +57,17 @@ func newLine(b *testing.B) *line {
 		b.Fatal(err)
 	}
 	b.Cleanup(l.conn.Close)
-	if l.queue, err = queue.Open(b.Context(), l.conn, queue.Options{Platform: "benchmark", Log: discard}); err != nil {
+	told := prometheus.NewRegistry()
+	if l.queue, err = queue.Open(b.Context(), l.conn, queue.Options{Platform: "benchmark", Metrics: told, Log: discard}); err != nil {
 		b.Fatal(err)
 	}
-	client, err := authenta.New(authenta.Options{BaseURL: served.URL, Credentials: func() (authenta.Credentials, error) {
+	client, err := authenta.New(authenta.Options{BaseURL: served.URL, Observe: worker.Calls(told), Credentials: func() (authenta.Credentials, error) {
 		return authenta.Credentials{ClientID: "id", ClientSecret: "secret"}, nil
 	}})
 	if err != nil {
 		b.Fatal(err)
 	}
-	l.cluster = control.New(control.Options{Queue: l.queue, MutationRate: 1e6, QueryRate: 1e6, Log: discard})
+	l.cluster = control.New(control.Options{Queue: l.queue, MutationRate: 1e6, QueryRate: 1e6, Metrics: told, Log: discard})
 	l.work = worker.New(worker.Options{
 		Queue: l.queue, Client: client, Cluster: l.cluster, Uploads: 32, FirstPoll: time.Millisecond, Log: discard,
 	})

@@ -180,7 +180,7 @@ func (c *collector) mended(ctx context.Context) (metrics []prometheus.Metric, er
 
 // known tells what this process knows of the cluster without asking: nothing, if it hears nothing from it.
 func (c *collector) known() (metrics []prometheus.Metric) {
-	if !c.cluster.hears() {
+	if !c.cluster.Here() {
 		return nil
 	}
 	present := map[Role]int{RoleAll: 0, RoleWatcher: 0, RoleWorker: 0}
@@ -200,13 +200,6 @@ func (c *collector) known() (metrics []prometheus.Metric) {
 		}
 	}
 	return metrics
-}
-
-// hears reports whether the cluster counts this process in.
-func (c *Cluster) hears() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return time.Since(c.signed) < presenceTTL
 }
 
 func gauge(d *prometheus.Desc, value float64, labels ...string) prometheus.Metric {
