@@ -35,7 +35,7 @@ func hostPort(address string) bool {
 
 // openMonitor makes what tells others how the process is.
 func openMonitor(s settings, once bool, metrics http.Handler, log *slog.Logger) (*monitor.Monitor, error) {
-	m := monitor.New(monitor.Options{Metrics: metrics, Log: log})
+	m := monitor.New(monitor.Options{Metrics: metrics, Token: s.NATSToken, Log: log})
 	if err := s.serve(m, once, log); err != nil {
 		m.Close()
 		return nil, err

@@ -48,6 +48,7 @@ type settings struct {
 	NATSTLSKey       string        `envconfig:"NATS_TLS_KEY" desc:"PEM file of its key"`
 	NATSListen       string        `envconfig:"INGEST_NATS_LISTEN" default:"127.0.0.1:4222" desc:"where the embedded NATS listens for subscribers; off for nowhere"`
 	NATSToken        string        `envconfig:"INGEST_NATS_TOKEN" secret:"true" desc:"token that subscribers of the embedded NATS must show"`
+	NATSTokenFile    string        `envconfig:"INGEST_NATS_TOKEN_FILE" desc:"file with that token, read at the start"`
 	StateDir         string        `envconfig:"INGEST_STATE_DIR" default:"./.authenta-ingest" desc:"folder of the embedded NATS's store"`
 	Sync             string        `envconfig:"INGEST_SYNC" default:"always" desc:"fsync of the embedded store: always, or every so often, such as 1s"`
 	Dirs             []string      `envconfig:"INGEST_DIRS" desc:"folders to watch, comma-separated; 'run DIR...' adds to them"`
@@ -80,7 +81,7 @@ type settings struct {
 	InFlight         int           `envconfig:"INGEST_IN_FLIGHT" default:"100000" desc:"media awaiting a result, at most"`
 	PollTimeout      time.Duration `envconfig:"INGEST_POLL_TIMEOUT" default:"1h" desc:"a result that is not there by then fails the file as 'timeout'"`
 	ResultTTL        time.Duration `envconfig:"INGEST_RESULT_TTL" default:"720h" desc:"how long a verdict answers for the same content"`
-	HTTP             string        `envconfig:"INGEST_HTTP" default:"127.0.0.1:8080" desc:"where health, metrics and the status are served: host:port, such as 0.0.0.0:8080 for other machines too; off for nowhere. Whoever reaches it may read it"`
+	HTTP             string        `envconfig:"INGEST_HTTP" default:"127.0.0.1:8080" desc:"where health, metrics and the status are served: host:port, such as 0.0.0.0:8080 for other machines too; off for nowhere. Whoever reaches it may read it; the status, which names files, from another machine only with the token of INGEST_NATS_TOKEN"`
 	PProf            string        `envconfig:"INGEST_PPROF" desc:"host:port of this machine where Go profiles are served, such as 127.0.0.1:6060"`
 	Drain            time.Duration `envconfig:"INGEST_DRAIN" default:"30s" desc:"time to stop cleanly"`
 	LogLevel         string        `envconfig:"INGEST_LOG_LEVEL" default:"info" desc:"debug, info, warn or error"`
@@ -124,7 +125,22 @@ func parseSettings() (settings, *mistakes) {
 	for _, list := range []*[]string{&s.Dirs, &s.Subjects, &s.Roots, &s.URLHosts, &s.ModelImage, &s.ModelVideo} {
 		*list = trim(*list)
 	}
+	s.readToken(m)
 	return s, m
+}
+
+// readToken reads the token of the embedded NATS from its file, if it is there.
+func (s *settings) readToken(m *mistakes) {
+	m.exclusive("INGEST_NATS_TOKEN", s.NATSToken, "INGEST_NATS_TOKEN_FILE", s.NATSTokenFile)
+	if s.NATSTokenFile == "" || s.NATSToken != "" {
+		return
+	}
+	from := secretSource{file: s.NATSTokenFile}
+	token, err := from.read()
+	if err != nil {
+		m.found = append(m.found, fmt.Errorf("INGEST_NATS_TOKEN_FILE: %w", err))
+	}
+	s.NATSToken = token
 }
 
 // trim leaves out of a list the blanks around its entries, and the empty ones.

@@ -194,6 +194,28 @@ func TestTheFilterChoosesTheFiles(t *testing.T) {
 	}
 }
 
+func TestTheTokenMayStandInAFile(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox.Options{})
+	file := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(file, []byte("token-in-a-file\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	address, _ := freePort(t)
+	env := map[string]string{"INGEST_NATS_LISTEN": address, "INGEST_NATS_TOKEN_FILE": file}
+	p := w.start(env, "run", w.inbox)
+	eventually(t, finishTime, "the status is told for the token", func() bool { return w.start(env, "status").wait(finishTime) == exitDone })
+	delete(env, "INGEST_NATS_TOKEN_FILE")
+	if w.start(env, "status").wait(finishTime) == exitDone {
+		t.Error("the status is told without the token")
+	}
+	p.kill()
+	env["INGEST_NATS_TOKEN_FILE"] = filepath.Join(t.TempDir(), "gone")
+	if p := w.start(env, "run", w.inbox); p.wait(finishTime) != exitUsage || !strings.Contains(p.stderr.String(), "INGEST_NATS_TOKEN_FILE: ") {
+		t.Errorf("a file that is not there: exit code %d, %s", p.cmd.ProcessState.ExitCode(), p.stderr.String())
+	}
+}
+
 func TestAKeyFileIsReadAgainWhenItChanges(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, sandbox.Options{Latency: time.Millisecond})

@@ -22,7 +22,8 @@ import (
 type Options struct {
 	Metrics  http.Handler  // what /metrics serves; nil: nothing
 	Patience time.Duration // how long the daemon may take to say how it is; default 5 s
-	Stale    time.Duration // how long a loop may take to turn until the process is not healthy any more; default one minute
+	Stale    time.Duration // how long a loop may take to turn until the process is not healthy any more; default 3 min: a disk may stall for two
+	Token    string        // what who asks for the status from another machine has to show, as a bearer token; empty: nobody there is told
 	Log      *slog.Logger  // default slog.Default()
 }
 
@@ -68,7 +69,7 @@ func New(o Options) *Monitor {
 		o.Patience = 5 * time.Second
 	}
 	if o.Stale == 0 {
-		o.Stale = time.Minute
+		o.Stale = 3 * time.Minute
 	}
 	if o.Log == nil {
 		o.Log = slog.Default()

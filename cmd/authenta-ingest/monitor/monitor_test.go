@@ -67,12 +67,12 @@ func TestALoopThatNoLongerTurnsMakesTheProcessUnhealthy(t *testing.T) {
 		healthy(true, "before they begin: NATS may be waited for")
 		one()
 		other()
-		time.Sleep(time.Minute)
+		time.Sleep(3 * time.Minute)
 		healthy(true, "just within the time")
 		one()
 		time.Sleep(time.Second)
 		healthy(false, "one of them stands still")
-		if c := m.Health().Checks; !c[0].OK || c[1].OK || !strings.Contains(c[1].Message, "not turned for 1m1s") {
+		if c := m.Health().Checks; !c[0].OK || c[1].OK || !strings.Contains(c[1].Message, "not turned for 3m1s") {
 			t.Errorf("%+v", c)
 		}
 		other()
@@ -306,5 +306,50 @@ func TestAClientIsToldWhatIsServed(t *testing.T) {
 	want := []Check{{Name: "daemon", OK: true}, {Name: "polls", Message: "paused"}}
 	if err != nil || !r.Ready || !slices.Equal(r.Checks, want) {
 		t.Errorf("%+v, %v", r, err)
+	}
+}
+
+// What names files is for those on this machine, and for those who may read all verdicts anyway.
+func TestOtherMachinesAreToldTheStatusOnlyForTheToken(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		token, shown string
+		want         int
+	}{
+		{"", "", http.StatusForbidden}, {"", "Bearer ", http.StatusForbidden},
+		{"secret", "", http.StatusForbidden}, {"secret", "Bearer other", http.StatusForbidden}, {"secret", "Bearer secret", http.StatusOK},
+	} {
+		m := New(Options{Token: c.token, Log: quiet})
+		t.Cleanup(m.Close)
+		address, err := m.Serve("0.0.0.0:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.Working(Probes{
+			Checks: func(context.Context) []Check { return nil },
+			Status: func(context.Context) (any, error) { return "clip.mp4", nil },
+		})
+		_, port, err := net.SplitHostPort(address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for path, want := range map[string]int{StatusPath: c.want, HealthPath: http.StatusOK, ReadyPath: http.StatusOK} {
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://127.0.0.1:"+port+path, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.shown != "" {
+				req.Header.Set("Authorization", c.shown)
+			}
+			resp, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, err := io.ReadAll(resp.Body)
+			resp.Body.Close()
+			if err != nil || resp.StatusCode != want || want == http.StatusForbidden && strings.Contains(string(body), "clip.mp4") {
+				t.Errorf("token %q, shown %q: %s answers %d %s (%v), want %d", c.token, c.shown, path, resp.StatusCode, body, err, want)
+			}
+		}
 	}
 }

@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"context"
+	"crypto/subtle"
 	"errors"
 	"log/slog"
 	"net"
@@ -59,6 +60,8 @@ func (m *Monitor) serve(address string, h http.Handler, answer time.Duration) (s
 	}
 	if a, ok := l.Addr().(*net.TCPAddr); ok && a.IP.IsLoopback() {
 		h = onlyHere(h)
+	} else {
+		h = m.statusForFew(h)
 	}
 	s := &server{done: make(chan struct{})}
 	s.http = &http.Server{
@@ -75,6 +78,19 @@ func (m *Monitor) serve(address string, h http.Handler, answer time.Duration) (s
 		}
 	}()
 	return l.Addr().String(), nil
+}
+
+// statusForFew serves the status, which names files, only to those who show the token, by which they could read all verdicts anyway.
+func (m *Monitor) statusForFew(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		shown, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		if r.URL.Path == StatusPath && (m.o.Token == "" || subtle.ConstantTimeCompare([]byte(shown), []byte(m.o.Token)) != 1) {
+			http.Error(w, "the status names files, so other machines are told it only for the header 'Authorization: Bearer TOKEN', with the token of "+
+				"INGEST_NATS_TOKEN; 'authenta-ingest status' tells it, too", http.StatusForbidden)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
 }
 
 // count keeps count of the connections, and closes one that is too many.
