@@ -117,7 +117,7 @@ func newNetwork() (*os.File, error) {
 		err error
 	}
 	done := make(chan made)
-	go func() { // its thread is never unlocked, and so goes with it
+	go func() { // its thread goes with it
 		if err := onAThreadOfItsOwn(unix.CLONE_NEWNET); err != nil {
 			done <- made{nil, err}
 			return
@@ -156,27 +156,13 @@ func (h *host) start(c container, env map[string]string, args ...string) *proces
 // run starts a command in the host's network.
 func (h *host) run(cmd *exec.Cmd, flags uintptr) *process {
 	h.t.Helper()
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: flags}
-	p := &process{t: h.t, cmd: cmd, exited: make(chan struct{})}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: flags, Pdeathsig: syscall.SIGKILL}
+	p := &process{t: h.t, cmd: cmd}
 	cmd.Stdout, cmd.Stderr = &p.out, &p.out
-	started := make(chan error)
-	go func() { // a process starts in the network of the thread that starts it; the thread goes with this function
-		err := onAThreadOfItsOwn(0)
-		if err == nil {
-			err = unix.Setns(int(h.net.Fd()), unix.CLONE_NEWNET)
-		}
-		if err == nil {
-			err = cmd.Start()
-		}
-		started <- err
-	}()
-	if err := <-started; err != nil {
+	var err error
+	if p.exited, err = start(cmd, h.net); err != nil {
 		h.t.Skipf("this system lets nobody make containers: %v", err)
 	}
-	go func() {
-		_ = cmd.Wait() // the code is read from ProcessState
-		close(p.exited)
-	}()
 	h.t.Cleanup(func() {
 		_ = cmd.Process.Kill()
 		<-p.exited
@@ -218,7 +204,9 @@ func TestTheImageWorksWithoutRightsOnAFileSystemThatCannotBeWrittenTo(t *testing
 	first := h.start(volumes, withKeys(settings))
 	come(0)
 	eventually(t, time.Minute, "the file in the folder is judged", func() bool { return strings.Contains(first.out.String(), "/inbox/0.jpg\n") })
+	h.start(container{}, nil, "health").ends(0) // as the runtime asks it
 	first.terminate(0)
+	h.start(container{}, nil, "health").ends(1)
 	if _, err := os.Stat(filepath.Join(state, "clean")); err != nil {
 		t.Errorf("the store was not closed: %v", err)
 	}

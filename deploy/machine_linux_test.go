@@ -142,14 +142,10 @@ func boot(t *testing.T, files map[string]string) *machine {
 	}
 	var said strings.Builder
 	c.Stdout, c.Stderr = &said, &said
-	if err := c.Start(); err != nil {
+	exited, err := start(c, nil)
+	if err != nil {
 		t.Skipf("this system lets nobody make a machine: %v", err)
 	}
-	exited := make(chan struct{})
-	go func() {
-		_ = c.Wait() // a machine has no code to end with
-		close(exited)
-	}()
 	t.Cleanup(func() {
 		_ = c.Process.Kill() // and with it all that runs there
 		<-exited

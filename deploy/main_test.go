@@ -4,6 +4,7 @@ package deploy_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -149,20 +150,28 @@ func blocks(t *testing.T, heading, language string) []string {
 	return found
 }
 
-// settings is what 'config' says of each setting.
-var settings = sync.OnceValues(func() (string, error) {
-	c := exec.Command(filepath.Join(built.dir, "authenta-ingest"), "config")
-	out, err := c.Output()
-	return "\n" + string(out), err
+// settings are the names of those that the program has.
+var settings = sync.OnceValues(func() (map[string]bool, error) {
+	out, err := exec.Command(filepath.Join(built.dir, "authenta-ingest"), "config", "--json").Output()
+	if err != nil {
+		return nil, err
+	}
+	var list []struct{ Name string }
+	err = json.Unmarshal(out, &list)
+	names := map[string]bool{}
+	for _, s := range list {
+		names[s.Name] = true
+	}
+	return names, err
 })
 
 // isSetting reports whether a variable is a setting of the program.
 func isSetting(t *testing.T, name string) bool {
 	t.Helper()
 	program(t)
-	list, err := settings()
+	names, err := settings()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return strings.Contains(list, "\n"+name+" ")
+	return names[name]
 }

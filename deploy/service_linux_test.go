@@ -20,7 +20,7 @@ func TestTheServiceWorksUnderARealSystemd(t *testing.T) {
 		"root/here/deploy/systemd/" + unit:    read(t, "systemd/"+unit),
 		"root/here/deploy/systemd/settings":   read(t, "systemd/settings"),
 		"etc/systemd/system/" + unit + ".d/test.conf": "[Service]\nEnvironment=AUTHENTA_URL=http://127.0.0.1:9090 INGEST_SETTLE=100ms\n" +
-			"StandardOutput=file:/var/out\nStandardError=append:/var/err\nType=exec\nWatchdogSec=0\n", // TODO: the last two go when the program notifies systemd
+			"StandardOutput=file:/var/out\nStandardError=append:/var/err\n",
 	})
 	t.Cleanup(func() {
 		if t.Failed() {
