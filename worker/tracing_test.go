@@ -65,7 +65,7 @@ func (e *ended) said() string {
 
 func TestThereIsASpanForEachCallAndNoneHasAnAddress(t *testing.T) {
 	t.Parallel()
-	e := &ended{mark: "ab"}
+	e := &ended{mark: "abababababababab"} // others are random
 	provider := sdk.NewTracerProvider(sdk.WithSpanProcessor(e))
 	otel.SetTracerProvider(provider)
 	const files = 60
@@ -76,7 +76,7 @@ func TestThereIsASpanForEachCallAndNoneHasAnAddress(t *testing.T) {
 		f := queue.Submission{Drop: dropOf(t, path), Digest: digestOf(fmt.Sprint("content ", i)), ContentType: "image/jpeg", Model: "AC-1"}
 		f.Size = f.Drop.File.Size
 		f.Drop.ID = queue.DropIDOf(f.Drop.URI, f.Drop.File, f.Digest, f.Model)
-		f.Drop.Trace = queue.Trace{Parent: fmt.Sprintf("00-ab%030x-%016x-01", i+1, i+1)}
+		f.Drop.Trace = queue.Trace{Parent: fmt.Sprintf("00-%s%016x-%016x-01", e.mark, i+1, i+1)}
 		_, err := r.queue.Submit(deadline(t), f)
 		must(t, err)
 	}
@@ -116,7 +116,7 @@ func TestThereIsASpanForEachCallAndNoneHasAnAddress(t *testing.T) {
 	// A cause as net/http makes it would have one.
 	cause := &url.Error{Op: "Put", URL: "https://storage.example/a?X-Amz-Signature=71c3", Err: errors.New("broken pipe")}
 	for _, err := range []error{&authenta.Error{Op: authenta.OpUpload, Kind: authenta.KindUnavailable, Err: cause}, cause} {
-		within := queue.Trace{Parent: "00-ab000000000000000000000000000000-0000000000000001-01"}.Continue(t.Context())
+		within := queue.Trace{Parent: "00-" + e.mark + "00000000000000ff-0000000000000001-01"}.Continue(t.Context())
 		_, span := calling(within, "put")
 		called(span, err)
 	}
