@@ -192,7 +192,8 @@ func wantNext(t *testing.T, got <-chan string, want ...string) {
 func TestFollowingGoesOnAfterTheBrokerWasAwayAndRepeatsNothing(t *testing.T) {
 	t.Parallel()
 	e := newExternal(t)
-	q := openQueue(t, dial(t, e.url("")))
+	book := &logbook{}
+	q := openQueue(t, dial(t, e.url("")), func(o *queue.Options) { o.Log = book.log() })
 	writer := openQueue(t, dial(t, e.url("")))
 	say := func(stream string, n int) (id string) {
 		await(t, "the broker takes a message", func() bool { // the same one, if it took it and could not say so
@@ -209,6 +210,7 @@ func TestFollowingGoesOnAfterTheBrokerWasAwayAndRepeatsNothing(t *testing.T) {
 	}
 	fresh, _ := following(t, q, queue.Selection{Failures: true, Behind: &end, Outcomes: []queue.Outcome{queue.Fake}})
 	all, stop := following(t, q, queue.Selection{})
+	const refused = "cannot do it yet"
 	for n := range 4 {
 		if n != 1 { // once it goes away before anything has come
 			v, f := say("verdicts", n), say("failures", n)
@@ -216,6 +218,14 @@ func TestFollowingGoesOnAfterTheBrokerWasAwayAndRepeatsNothing(t *testing.T) {
 			wantNext(t, all, v)
 		}
 		e.stop()
+		if n > 1 { // what is there for a while has no JetStream
+			before := book.said(refused)
+			e.options.JetStream = false
+			e.start()
+			await(t, "three are refused", func() bool { return book.said(refused) >= before+3 })
+			e.stop()
+			e.options.JetStream = true
+		}
 		e.start()
 	}
 	e.stop()
