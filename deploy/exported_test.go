@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -38,13 +37,15 @@ func scrape(t *testing.T) exported {
 		cmd := exec.Command(program(t), "run", "--sandbox", t.TempDir())
 		cmd.Env = append(os.Environ(), "INGEST_STATE_DIR="+t.TempDir(), "INGEST_NATS_LISTEN=off", "INGEST_HTTP=127.0.0.1:0",
 			"AUTHENTA_MUTATION_QUOTA=1000", "AUTHENTA_QUERY_QUOTA=1500")
-		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-		p := &process{t: t, cmd: cmd}
+		p := &process{t: t, cmd: cmd, exited: make(chan struct{})}
 		cmd.Stdout, cmd.Stderr = &p.out, &p.out
-		var err error
-		if p.exited, err = start(cmd, nil); err != nil {
+		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
+		go func() {
+			_ = cmd.Wait() // the code is read from ProcessState
+			close(p.exited)
+		}()
 		defer p.terminate(0)
 		said := regexp.MustCompile(`"health, metrics and the status are served","address":"([^"]*)"`)
 		eventually(t, time.Minute, "it has asked its broker for all metrics", func() bool {
@@ -57,14 +58,15 @@ func scrape(t *testing.T) exported {
 			return err == nil && bytes.Contains(text, []byte("authenta_ingest_members{role=\"all\"} 1\n")) &&
 				bytes.Contains(text, []byte("authenta_ingest_calls_left")) && bytes.Contains(text, []byte("authenta_ingest_watcher_root{"))
 		})
-	})
-	if scraped.families == nil {
 		parser := expfmt.NewTextParser(model.LegacyValidation)
 		families, err := parser.TextToMetricFamilies(bytes.NewReader(scraped.text))
-		if err != nil || len(families) == 0 {
+		if err != nil {
 			t.Fatalf("%v: %s", err, scraped.text)
 		}
 		scraped.families = families
+	})
+	if len(scraped.families) == 0 {
+		t.Fatal("nothing was exported; another test says why")
 	}
 	return scraped.exported
 }
