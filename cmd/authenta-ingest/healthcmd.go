@@ -16,13 +16,16 @@ func healthCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "health",
 		Short: "Say whether the daemon on this machine is alive",
-		Long: `Ask the daemon at INGEST_HTTP on this machine whether it is alive, or, with --ready,
-whether it does its work, and say what is wrong. The exit code is 0 if it is, else 1.
+		Long: `Ask the daemon at INGEST_HTTP on this machine whether it is alive, or, with
+--ready, whether it does its work, and say what is wrong. The exit code is 0 if
+it is, else 1.
 
-It is made for container health checks. To start a daemon anew helps if it is not
-alive; it does not help against what --ready may tell: that NATS is away, say.
-A daemon that is paused is ready, and what it is paused for is told.`,
-		Args: cobra.NoArgs,
+It is made for container health checks. To start a daemon anew helps if it is
+not alive; it does not help against what --ready may tell: that NATS is away,
+say. A daemon that is paused is ready, and what it is paused for is told.`,
+		Example: `  authenta-ingest health
+  authenta-ingest health --ready`,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, _ := parseSettings() // the other settings are the daemon's business
 			client, err := s.monitored()

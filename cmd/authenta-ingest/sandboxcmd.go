@@ -27,6 +27,8 @@ the settings with which 'run' uses it.
 
 It behaves like Authenta's Media API: keys, quotas, credits, signed upload URLs
 and all. Its verdicts are computed from the bytes of a file and mean nothing.`,
+		Example: `  authenta-ingest sandbox
+  authenta-ingest sandbox --addr 127.0.0.1:9191 --credits 10 --latency 20s`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_, _, err := net.SplitHostPort(addr)
