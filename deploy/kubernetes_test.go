@@ -462,3 +462,36 @@ func TestWhatTheWorkloadsAreFor(t *testing.T) {
 		t.Errorf("workers are replaced one by one, or all on one node: %+v", d)
 	}
 }
+
+// The example in README.md changes what it says, and nothing is lost on the way.
+func TestAFolderOfOnesOwnChangesTheManifests(t *testing.T) {
+	t.Parallel()
+	examples := slices.DeleteFunc(blocks(t, "An image", "yaml"), func(b string) bool { return !strings.Contains(b, "kind: Kustomization") })
+	here, err := filepath.Abs("kubernetes")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	to, err := filepath.Rel(dir, here)
+	if err != nil || len(examples) != 1 || strings.Count(examples[0], "../authenta-ingest/deploy/kubernetes") != 1 {
+		t.Fatalf("%v; README.md has the examples %v", err, examples)
+	}
+	write(t, filepath.Join(dir, "kustomization.yaml"), strings.Replace(examples[0], "../authenta-ingest/deploy/kubernetes", to, 1), 0o644)
+	m := kustomized(t, filesys.MakeFsOnDisk(), dir)
+	if len(m.workloads) != 1 || len(m.claims) != 0 {
+		t.Fatalf("it makes %v, and the claims %v", m.selected(nil), m.claims)
+	}
+	w := m.workloads[0]
+	if image := w.pod.Spec.Containers[0].Image; image != "registry.example.com/authenta-ingest:v1.2.3" {
+		t.Errorf("the image is %s", image)
+	}
+	if s := m.settled(t, w); s["INGEST_SETTLE"] != "30s" || s["INGEST_DIRS"] != "/inbox" {
+		t.Errorf("the settings are %v", s)
+	}
+	if v := w.pod.Spec.Volumes; len(v) != 4 || v[0].Name != "inbox" || v[0].PersistentVolumeClaim == nil || v[0].PersistentVolumeClaim.ClaimName != "media" {
+		t.Errorf("the volumes are %+v", v)
+	}
+}
