@@ -70,7 +70,7 @@ func newMetrics(r prometheus.Registerer, models []Model) *metrics {
 	m := &metrics{
 		drops: counter("drops_total", "Files and messages that this process took in, once for each model: queued as new jobs, joined to "+
 			"jobs in work for the same content, answered at once by an earlier answer, or refused.", "model", "result"),
-		jobs: counter("jobs_total", "Jobs that this process has brought into a state. A job is judged once for all files of its content; "+
+		jobs: counter("jobs_total", "Jobs that this process has brought into a state, again after a retry. A job is judged once for all files of its content; "+
 			"judged counts the verdicts that were not answered by earlier ones.", "model", "state"),
 		verdicts: counter("verdicts_total", "Verdicts that this process has published, one for each file, those included that an earlier "+
 			"verdict has answered. None while files are queued: look at gate_closed.", "model", "outcome"),

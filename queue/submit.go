@@ -330,9 +330,10 @@ func (q *Queue) takeFrom(ctx context.Context, subject string) error {
 	return q.enqueueAgain(ctx, r.Job)
 }
 
-// announce publishes the terminal message of every drop of a job that has just ended. notYet is when it had no result.
+// announce publishes the terminal message of every drop of a job that has just ended. notYet is when it had no result; zero: it has
+// ended before, and how long that took tells of an outage, not of the work.
 func (q *Queue) announce(ctx context.Context, j Job, notYet time.Time) error {
-	any := false
+	told := false
 	for _, d := range j.Drops {
 		news, err := q.answer(ctx, j, d, false)
 		if err != nil {
@@ -340,11 +341,13 @@ func (q *Queue) announce(ctx context.Context, j Job, notYet time.Time) error {
 		}
 		if news {
 			q.metrics.answered(j)
+		}
+		if news && !notYet.IsZero() {
 			q.metrics.waited(j.Model, d)
 		}
-		any = any || news
+		told = told || news
 	}
-	if any && j.State == Judged {
+	if told && j.State == Judged && !notYet.IsZero() {
 		q.metrics.concluded(j.Model, notYet)
 	}
 	return nil

@@ -266,7 +266,7 @@ func (q *Queue) decide(ctx context.Context, p Pool, key JobKey, msg jetstream.Ms
 		q.Log.Warn("a job waits", "job", key, "error", err)
 		return RetryAfter(5 * time.Second)
 	case r.State.ended():
-		if err := q.announce(ctx, r.Job, r.UploadedAt); err != nil {
+		if err := q.announce(ctx, r.Job, time.Time{}); err != nil {
 			return RetryAfter(time.Second)
 		}
 		q.discard(ctx, r.Job, r.Drops...)

@@ -82,7 +82,9 @@ func (m callMetrics) count(c authenta.Call) {
 	}
 	o.took.Observe(c.Took.Seconds())
 	if c.Err != nil {
-		o.answers[c.Err.Kind].Inc()
+		if n, known := o.answers[c.Err.Kind]; known {
+			n.Inc()
+		}
 		return
 	}
 	o.ok.Inc()

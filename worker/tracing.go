@@ -3,6 +3,8 @@ package worker
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
@@ -70,10 +72,10 @@ func asking(ctx context.Context, t *queue.Task) (context.Context, trace.Span) {
 	return ctx, span
 }
 
-// called ends the span of a call. Of an error it tells what the client does, which has no secrets, and nothing of its causes.
+// called ends the span of a call. Of an error it tells what was answered, and nothing of its causes: they may have addresses.
 func called(span trace.Span, err error) {
 	if e, ok := errors.AsType[*authenta.Error](err); ok && span.IsRecording() {
-		spans.Fail(span, e.Kind.String(), e.Error())
+		spans.Fail(span, e.Kind.String(), strings.TrimSpace(fmt.Sprintf("%s: %s %s", e.Op, e.Kind, e.Code)))
 		if e.Status != 0 {
 			span.SetAttributes(attribute.Int("http.response.status_code", e.Status))
 		}

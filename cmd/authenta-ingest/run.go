@@ -315,6 +315,7 @@ func (d *daemon) run(ctx context.Context, once bool) error {
 
 	d.monitor.Working(d.probes())
 	parts, working := errgroup.WithContext(ctx)
+	defer context.AfterFunc(working, d.monitor.Stopping)() // loops end at once, and what is in hand may take long
 	part := func(name string, run func(context.Context) error) {
 		parts.Go(func() error {
 			if err := run(working); err != nil || working.Err() != nil {
@@ -343,7 +344,6 @@ func (d *daemon) run(ctx context.Context, once bool) error {
 		part("once", d.untilDone)
 	}
 	err = parts.Wait()
-	d.monitor.Stopping()
 	d.report.catchUp(outlasting)
 	stop()
 	baseErr := base.Wait()

@@ -26,8 +26,8 @@ var (
 			"'resume --renewed'. throttled and outage end by themselves. polls: uploads wait for the gate of the polls.",
 		"gate", "why")
 	gateClosedSeconds = describe("gate_closed_seconds_total",
-		"Seconds for which this process has seen a gate closed. Its rate is the share of the time in which no uploads, or no polls, were "+
-			"made.", "gate")
+		"Seconds for which this process has seen a gate closed; uploads that wait for the gate of the polls do not count. Its rate is the "+
+			"share of the time.", "gate")
 )
 
 // A gateCollector tells of the gates, as this process knows them.

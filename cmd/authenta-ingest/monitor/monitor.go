@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -144,7 +145,13 @@ func (m *Monitor) now() (stage, string, Probes) {
 // ask has a question answered within the time that there is for it. Whoever asks the same meanwhile shares the answer, so
 // that questions that take long do not pile up.
 func (m *Monitor) ask(ctx context.Context, what string, answer func(context.Context) (any, error)) (any, error) {
-	asked := m.flights.DoChan(what, func() (any, error) {
+	asked := m.flights.DoChan(what, func() (reply any, err error) {
+		defer func() { // the files in work are worth more than an answer
+			if p := recover(); p != nil {
+				m.o.Log.Error("a question has made the program fail", "question", what, "why", p, "stack", string(debug.Stack()))
+				err = fmt.Errorf("the program has failed at it: %v", p)
+			}
+		}()
 		ctx, cancel := context.WithTimeout(m.ctx, m.o.Patience)
 		defer cancel()
 		return answer(ctx)

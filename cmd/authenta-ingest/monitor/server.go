@@ -68,6 +68,7 @@ func (m *Monitor) serve(address string, h http.Handler, answer time.Duration) (s
 		Handler: h, ReadHeaderTimeout: headerTime, ReadTimeout: readTime, WriteTimeout: answer, IdleTimeout: idleTime,
 		MaxHeaderBytes: maxHeader, ConnState: s.count, ErrorLog: slog.NewLogLogger(m.o.Log.Handler(), slog.LevelDebug),
 	}
+	s.http.SetKeepAlivesEnabled(false) // or whoever stays connected would keep others, and probes, out
 	m.mu.Lock()
 	m.servers = append(m.servers, s)
 	m.mu.Unlock()

@@ -34,11 +34,14 @@ func (m *Monitor) Notify(drain time.Duration) {
 		m.o.Log.Warn("systemd will not be told that the process is alive", "error", err)
 	}
 	if every > 0 {
-		m.notifiers.Go(func() { m.watchdog(every / 2) })
+		m.notifiers.Go(func() { m.watchdog(min(every/2, aliveEvery)) })
 	}
 	n := notifier{m: m, drain: drain}
 	m.notifiers.Go(n.run)
 }
+
+// aliveEvery is how often systemd is told so at least: a loop that stood still for a while and turns again is to be seen in time.
+const aliveEvery = 10 * time.Second
 
 // watchdog tells systemd that the process is alive, as long as it is.
 func (m *Monitor) watchdog(every time.Duration) {
