@@ -331,6 +331,9 @@ func (r *record) faults(t *testing.T) {
 	if err := other.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
+	if code := other.wait(time.Minute); code != exitDone { // while it ends, it would be asked to resume, too
+		t.Errorf("the other worker ended with %d", code)
+	}
 	if err := os.Rename(share+" away", share); err != nil {
 		t.Fatal(err)
 	}
