@@ -83,8 +83,8 @@ func newMetrics(r prometheus.Registerer, models []Model) *metrics {
 			"verdict: mostly the platform's time.",
 			1, 2.5, 5, 10, 15, 20, 25, 30, 45, 60, 90, 120, 180, 300, 600, 1200, 3600),
 		lag: histogram("verdict_lag_seconds", "At most so long had a result been there when its verdict was published: the time since "+
-			"the platform last said that it had none, or, where this process did not hear that, since the upload. Growing: polls are "+
-			"held up by a pause, a quota or the rate.",
+			"the platform last said that it had none, or, at the first question, since the upload. What waited for a pause or a restart "+
+			"does not count. Growing: polls are held up by the quota, the rate, or too few workers.",
 			.25, .5, 1, 2, 3, 4, 5, 7.5, 10, 15, 30, 60, 120, 300, 600),
 	}
 	m.models.Store(&map[Model]*tally{"": m.refusals()})

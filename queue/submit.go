@@ -330,9 +330,9 @@ func (q *Queue) takeFrom(ctx context.Context, subject string) error {
 	return q.enqueueAgain(ctx, r.Job)
 }
 
-// announce publishes the terminal message of every drop of a job that has just ended. notYet is when it had no result; zero: it has
-// ended before, and how long that took tells of an outage, not of the work.
-func (q *Queue) announce(ctx context.Context, j Job, notYet time.Time) error {
+// announce publishes the terminal message of every drop of a job that has just ended. notYet is when it had no result; zero: that is not
+// known. fresh: it was not announced before; else how long that took tells of an outage, not of the work.
+func (q *Queue) announce(ctx context.Context, j Job, notYet time.Time, fresh bool) error {
 	told := false
 	for _, d := range j.Drops {
 		news, err := q.answer(ctx, j, d, false)
@@ -342,7 +342,7 @@ func (q *Queue) announce(ctx context.Context, j Job, notYet time.Time) error {
 		if news {
 			q.metrics.answered(j)
 		}
-		if news && !notYet.IsZero() {
+		if news && fresh {
 			q.metrics.waited(j.Model, d)
 		}
 		told = told || news

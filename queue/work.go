@@ -266,7 +266,7 @@ func (q *Queue) decide(ctx context.Context, p Pool, key JobKey, msg jetstream.Ms
 		q.Log.Warn("a job waits", "job", key, "error", err)
 		return RetryAfter(5 * time.Second)
 	case r.State.ended():
-		if err := q.announce(ctx, r.Job, time.Time{}); err != nil {
+		if err := q.announce(ctx, r.Job, time.Time{}, false); err != nil {
 			return RetryAfter(time.Second)
 		}
 		q.discard(ctx, r.Job, r.Drops...)
@@ -411,10 +411,7 @@ func (q *Queue) end(ctx context.Context, t *Task, e Event, notYet time.Time) err
 	if err := t.Apply(ctx, e); err != nil {
 		return err
 	}
-	if notYet.IsZero() {
-		notYet = t.UploadedAt
-	}
-	if err := q.announce(ctx, t.Job, notYet); err != nil {
+	if err := q.announce(ctx, t.Job, notYet, true); err != nil {
 		return err
 	}
 	q.discard(ctx, t.Job, t.Drops...)

@@ -76,13 +76,16 @@ type medium struct {
 	plain bool          // nothing has held it up, so that its time can be learned from
 }
 
-// empty is when it was last said that there is no result, as far as this process knows; without that, when the processing could
-// begin.
+// empty is when it was last known that there is no result: when that was said to this worker, or, if this was its first question, when
+// the processing could begin. Zero: this worker has not followed it all the time.
 func (m medium) empty() time.Time {
-	if m.told.After(m.since) {
+	switch {
+	case m.told.After(m.since):
 		return m.told
+	case !m.due.IsZero():
+		return m.since
 	}
-	return m.since
+	return time.Time{}
 }
 
 // recall is the medium of a job, as far as is known.

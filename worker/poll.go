@@ -100,7 +100,7 @@ func (w *Worker) pollAlone(ctx context.Context, t *queue.Task, m medium, known t
 func (w *Worker) concluded(m medium, got authenta.Media) queue.Settlement {
 	w.memory.ended(m)
 	if got.Status == authenta.StatusProcessed {
-		return queue.Conclude(judge(got)).After(m.empty())
+		return queue.Conclude(judge(got)).After(w.empty(m))
 	}
 	return queue.Reject(queue.Fault{
 		Reason: queue.AnalysisFailed, Code: string(got.Status),
@@ -112,6 +112,15 @@ func (w *Worker) concluded(m medium, got authenta.Media) queue.Settlement {
 // itself: what the ledger's times tell may be wrong by a jump of the clock, so that the first ask is never the last.
 func (w *Worker) overdue(m medium) bool {
 	return m.age() > w.PollTimeout && m.known() > min(w.PollTimeout, pace.Longest)/2
+}
+
+// empty is when it was last known that a medium has no result; zero: it is not known, or polls were paused since.
+func (w *Worker) empty(m medium) time.Time {
+	at := m.empty()
+	if at.Before(w.Cluster.Polls.State().Since) {
+		return time.Time{}
+	}
+	return at
 }
 
 // notYet deals with a medium that has no result. Neither the time in which its processing has not begun, nor that in
