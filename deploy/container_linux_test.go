@@ -201,10 +201,14 @@ func TestTheImageWorksWithoutRightsOnAFileSystemThatCannotBeWrittenTo(t *testing
 	// All in one: the store is in the volume, which a runtime makes as it is in the image, and the folder is mounted.
 	volumes := container{Writable: map[string]string{h.env["INGEST_STATE_DIR"]: state}, ReadOnly: map[string]string{"/inbox": inbox, "/keys": keys}}
 	settings := map[string]string{"INGEST_DIRS": "/inbox", "INGEST_SETTLE": "100ms"}
-	first := h.start(volumes, withKeys(settings))
+	forOthers := map[string]string{"INGEST_NATS_LISTEN": "0.0.0.0:4222", "INGEST_NATS_TOKEN_FILE": "/keys/token"}
+	write(t, filepath.Join(keys, "token"), "a token\n", 0o444)
+	maps.Copy(forOthers, settings)
+	first := h.start(volumes, withKeys(forOthers))
 	come(0)
 	eventually(t, time.Minute, "the file in the folder is judged", func() bool { return strings.Contains(first.out.String(), "/inbox/0.jpg\n") })
-	h.start(container{}, nil, "health").ends(0) // as the runtime asks it
+	h.start(container{}, nil, "health").ends(0)                                 // as the runtime asks it
+	h.start(container{ReadOnly: volumes.ReadOnly}, forOthers, "status").ends(0) // as a person asks it, in its container
 	first.terminate(0)
 	h.start(container{}, nil, "health").ends(1)
 	if _, err := os.Stat(filepath.Join(state, "clean")); err != nil {

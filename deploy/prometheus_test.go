@@ -140,13 +140,17 @@ func TestAlertsAskForWhatTheProgramExports(t *testing.T) {
 	}
 }
 
-func TestTheExampleForPrometheusIsAConfiguration(t *testing.T) {
+func TestTheExamplesForPrometheusAreConfigurations(t *testing.T) {
 	t.Parallel()
 	promtool := tool(t, "promtool")
-	dir := t.TempDir()
-	write(t, filepath.Join(dir, "prometheus.yml"), blocks(t, "Prometheus and Grafana", "yaml")[0], 0o644)
-	write(t, filepath.Join(dir, "alerts.yml"), read(t, "prometheus/alerts.yml"), 0o644)
-	if out, err := run(t, promtool, "check", "config", filepath.Join(dir, "prometheus.yml")); err != nil {
-		t.Errorf("%v: %s", err, out)
+	// Debian's promtool is built without Kubernetes: how it is asked for pods is not checked, what is made of them is.
+	pods := regexp.MustCompile(`(?m)^    kubernetes_sd_configs:\n(      .*\n)+`)
+	for _, example := range blocks(t, "Prometheus and Grafana", "yaml") {
+		dir := t.TempDir()
+		write(t, filepath.Join(dir, "prometheus.yml"), pods.ReplaceAllString(example, "    static_configs: [{targets: [pod]}]\n"), 0o644)
+		write(t, filepath.Join(dir, "alerts.yml"), read(t, "prometheus/alerts.yml"), 0o644)
+		if out, err := run(t, promtool, "check", "config", filepath.Join(dir, "prometheus.yml")); err != nil {
+			t.Errorf("%v: %s\n%s", err, out, example)
+		}
 	}
 }

@@ -270,7 +270,7 @@ func TestTheLagOfAVerdictIsCountedFromWhenThereWasNone(t *testing.T) {
 	t.Parallel()
 	for name, at := range map[string]struct {
 		settlement  func(uploaded time.Time) queue.Settlement
-		measured    int
+		measured    float64
 		least, most float64
 	}{
 		"it was said": {func(up time.Time) queue.Settlement {
