@@ -70,8 +70,11 @@ func TestThereWasNoResultWhenThatWasLastSaidOrElseWhenItCouldFirstBeMade(t *test
 	t.Parallel()
 	since := time.Now()
 	asked := since.Add(time.Minute)
-	if got := (medium{life: life{since: since}}).empty(); !got.Equal(since) {
+	if got := (medium{life: life{since: since}, due: asked}).empty(); !got.Equal(since) {
 		t.Errorf("%s, and nobody has asked since %s", got, since)
+	}
+	if got := (medium{life: life{since: since}}).empty(); !got.IsZero() {
+		t.Errorf("%s, and this worker knows nothing of it", got)
 	}
 	if got := (medium{life: life{since: since}, told: asked}).empty(); !got.Equal(asked) {
 		t.Errorf("%s, and it was said at %s", got, asked)
