@@ -37,7 +37,7 @@ func crashEverywhere(t *testing.T, file queue.Submission, least int) {
 	if len(steps) < least {
 		t.Fatalf("too few to be all: %v", steps)
 	}
-	every, first := 3, rand.IntN(3) // told by the names
+	every, first := 5, rand.IntN(5) // told by the names
 	if *long {
 		every, first = 1, 0
 	}

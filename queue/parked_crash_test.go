@@ -95,7 +95,7 @@ func TestACrashOnTheWayToAnotherMachineLosesNothingAndPaysOnce(t *testing.T) {
 			if len(steps) < 25 {
 				t.Fatalf("too few to be all: %v", steps)
 			}
-			every, first := 3, rand.IntN(3) // told by the names
+			every, first := 5, rand.IntN(5) // told by the names
 			if *long {
 				every, first = 1, 0
 			}

@@ -81,7 +81,7 @@ func TestKilledBeforeAndAfterEachDurableStepNothingIsLostNorPaidTwice(t *testing
 		t.Fatal(err)
 	}
 	steps := strings.Split(strings.TrimSpace(string(data)), "\n")
-	every, first := 3, rand.IntN(3) // told by the names
+	every, first := 5, rand.IntN(5) // told by the names
 	if *long {
 		every, first = 1, 0
 	}
