@@ -199,7 +199,9 @@ func TestFollowingGoesOnAfterTheBrokerWasAwayAndRepeatsNothing(t *testing.T) {
 		await(t, "the broker takes a message", func() bool { // the same one, if it took it and could not say so
 			end := map[string]string{"verdicts": "fake", "failures": "timeout"}[stream]
 			id = fmt.Sprintf("%s %d", stream, n)
-			_, err := queue.JetStreamOf(writer).Publish(deadline(t), "authenta."+stream+".DF-1."+end, fmt.Appendf(nil, `{"id": %q}`, id), jetstream.WithMsgID(id))
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second) // an answer that is lost is not waited for
+			defer cancel()
+			_, err := queue.JetStreamOf(writer).Publish(ctx, "authenta."+stream+".DF-1."+end, fmt.Appendf(nil, `{"id": %q}`, id), jetstream.WithMsgID(id))
 			return err == nil
 		})
 		return id
