@@ -406,7 +406,7 @@ func randomWriters(t *testing.T, q *queue.Queue, restart func()) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	rnd := rand.New(rand.NewPCG(seed, 0))
-	rounds := 7
+	rounds := 4
 	if *long {
 		rounds = 500
 	}

@@ -63,7 +63,11 @@ func TestProcessesThatBindAStoreTogether(t *testing.T) {
 	t.Parallel()
 	url := clusterURL(newCluster(t))
 	openQueue(t, dial(t, url), replicas(3), func(o *queue.Options) { o.Platform = "" }) // the streams are there
-	for round := range 4 {
+	rounds := 2
+	if *long {
+		rounds = 20
+	}
+	for round := range rounds {
 		var all sync.WaitGroup
 		for range 6 {
 			conn := dial(t, url)
