@@ -43,7 +43,7 @@ func (d *daemon) checks(ctx context.Context) []monitor.Check {
 	return found
 }
 
-// folders are the checks of the watched folders, each under its own name. alone: nothing but them brings files in, so that the
+// folderChecks are the checks of the watched folders, each under its own name. alone: nothing but them brings files in, so that the
 // process is of no use while all of them are missing.
 func folderChecks(roots []watcher.RootState, alone bool) []monitor.Check {
 	missing := 0

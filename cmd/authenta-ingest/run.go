@@ -131,10 +131,7 @@ func run(ctx context.Context, s settings, o runOptions, stdout, stderr io.Writer
 		}
 		defer simulated.close()
 	}
-	client, err := authenta.New(authenta.Options{
-		BaseURL: s.URL, Credentials: s.keys().read, UserAgent: "authenta-ingest/" + version(),
-		Forbidden: natsAddresses(broker.listens), Observe: worker.Calls(numbers),
-	})
+	client, err := newClient(s, broker, numbers)
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
@@ -163,14 +160,26 @@ func run(ctx context.Context, s settings, o runOptions, stdout, stderr io.Writer
 			return stopped(ctx, err)
 		}
 	}
-	d.broker = broker
-	log.Info(d.doing(), "folders", strings.Join(s.Dirs, ", "), "subjects", strings.Join(s.Subjects, ", "), "role", s.Role, "platform", platform, "nats", broker.address)
+	d.broker, d.report = broker, newReport(q, o, stdout, stderr, log)
+	d.introduce(s, platform)
+	return d.run(ctx, o.once)
+}
+
+// newClient makes the client of the platform, which sends nothing to the broker, whatever upload URLs it is given.
+func newClient(s settings, b *broker, numbers *telemetry) (*authenta.Client, error) {
+	return authenta.New(authenta.Options{
+		BaseURL: s.URL, Credentials: s.keys().read, UserAgent: "authenta-ingest/" + version(),
+		Forbidden: natsAddresses(b.listens), Observe: worker.Calls(numbers),
+	})
+}
+
+// introduce says in the log what the process begins to do.
+func (d *daemon) introduce(s settings, platform string) {
+	d.log.Info(d.doing(), "folders", strings.Join(s.Dirs, ", "), "subjects", strings.Join(s.Subjects, ", "), "role", s.Role, "platform", platform, "nats", d.broker.address)
 	if s.Role == control.RoleWatcher && s.Stage == stageOff {
-		log.Info("no worker but those on this machine may be able to read what is in these folders: "+
+		d.log.Info("no worker but those on this machine may be able to read what is in these folders: "+
 			"let others see them under the same paths, or set INGEST_STAGE=store", "machine", s.filesAt())
 	}
-	d.report = newReport(q, o, stdout, stderr, log)
-	return d.run(ctx, o.once)
 }
 
 // openQueue opens the queue, and finds out what was lost of it before anything is done with it.
